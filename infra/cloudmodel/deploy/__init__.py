@@ -1,0 +1,1 @@
+"""Preview, up, refresh and destroy through one interface, whichever engine carries them out."""

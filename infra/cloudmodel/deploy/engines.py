@@ -1,0 +1,56 @@
+"""The narrow edge between the verbs and whichever engine carries them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.engine.step import Events
+
+
+@dataclass(frozen=True)
+class Options:
+    """Pulumi's flags that reach an engine. `plan` is a sealed plan's file; `message` goes to the history."""
+
+    parallel: int | None = None
+    refresh: bool = False
+    replace: tuple[str, ...] = ()
+    expect_no_changes: bool = False
+    message: str = ""
+    plan: Path | None = None
+    show_secrets: bool = False
+
+
+@dataclass(frozen=True)
+class Update:
+    """One entry of a stack's history. `result`: succeeded, failed, cancelled, interrupted. Times are ISO 8601, UTC."""
+
+    version: int
+    kind: str
+    result: str
+    started: str
+    ended: str
+    message: str
+    summary: Mapping[str, int]
+    environment: Mapping[str, str]
+
+
+class Engine(Protocol):
+    """A stack of a project on one engine. Raises the errors of core.errors; a failed step is in
+    OperationFailed.details."""
+
+    def preview(self, options: Options, events: Events) -> Outcome: ...
+    def up(self, options: Options, events: Events) -> Outcome: ...
+    def refresh(self, options: Options, events: Events) -> Outcome: ...
+    def destroy(self, options: Options, events: Events) -> Outcome: ...
+    def outputs(self, *, show_secrets: bool = False) -> Mapping[str, Any]: ...
+    def history(self) -> tuple[Update, ...]: ...
+    def cancel(self) -> str | None: ...
+    def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]: ...
+    def import_state(self, document: Mapping[str, Any]) -> None: ...
+    def verify_state(self) -> tuple[str, ...]: ...
+    def unlock(self, lock_id: str) -> None: ...
+    def remove(self, *, force: bool = False) -> None: ...

@@ -1,0 +1,91 @@
+"""The manifest of a bundle: what is in it, where it came from, what was proven of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+MANIFEST_NAME = "manifest.json"
+
+
+class Frozen(BaseModel):
+    """A value that never changes and knows all its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tensor(Frozen):
+    """A named input or output. `dtype` is numpy's name (`float32`, `int64`, `bool`, `str`); a dimension is a size
+    or a symbol."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class Signature(Frozen):
+    """Named inputs and outputs, in the model's order."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class Finding(Frozen):
+    """One thing that a scan noticed."""
+
+    rule: str
+    location: str
+    detail: str
+
+
+class Scan(Frozen):
+    """The verdict on the model's files before anything loaded them."""
+
+    verdict: Literal["clean", "unsafe", "unknown"]
+    findings: tuple[Finding, ...] = ()
+
+
+class Parity(Frozen):
+    """Same inputs, original against bundle: worst errors over all outputs and batch sizes, `agreement` of the top
+    answers."""
+
+    samples: int
+    max_abs_error: float
+    max_rel_error: float
+    agreement: float
+    passed: bool
+
+
+class FileEntry(Frozen):
+    """A file of the bundle; `size` in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class Provenance(Frozen):
+    """Where the bundle came from. Holds nothing that differs between two builds of the same input (no time, no
+    commit)."""
+
+    source: str
+    source_sha256: str
+
+
+class Manifest(Frozen):
+    """Everything a reader of a bundle may rely on; it lists every other file of the archive and not itself."""
+
+    schema_version: Literal["cloudmodel.manifest/1"] = "cloudmodel.manifest/1"
+    name: str
+    task: str | None = None
+    format: str
+    layout: str
+    signature: Signature
+    labels: str | None = None
+    scan: Scan
+    parity: Parity
+    files: tuple[FileEntry, ...]
+    provenance: Provenance
+    versions: dict[str, str]
+    metadata: dict[str, Any] = {}

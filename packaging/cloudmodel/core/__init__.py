@@ -1,0 +1,1 @@
+"""What every other package stands on: errors, files, names, progress, the words of resources."""

@@ -1,0 +1,72 @@
+"""Files change whole or not at all: every write of the project goes through here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+CHUNK = 1 << 20
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of `path` when the block ends without an exception.
+
+    The bytes are flushed to the disk before the rename and the folder after it, so that a crash at any moment
+    leaves the old file or the new one. Raises OSError; `path` is then unchanged and nothing is left beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write `content` to `path` atomically; see `replacing`."""
+    with replacing(path, mode=mode) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
+    """Write `content` as UTF-8 to `path` atomically; see `replacing`."""
+    write_bytes(path, content.encode(), mode=mode)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames, creations and removals inside `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path` (and its parents) and allow it to its owner only; returns `path`."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The hex sha256 of a file, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
