@@ -1,0 +1,1 @@
+"""Facts about AWS that are data, dated, and compared with botocore in tests."""
