@@ -1,0 +1,51 @@
+"""A user's shell: whole commands, a real process each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COMMAND = Path(sys.executable).parent / "cloudmodel"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A user's shell in `folder`."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """Run `cloudmodel WORDS...` to its end, whatever it answers."""
+        return subprocess.run(
+            [COMMAND, *words],
+            cwd=self.folder,
+            env=self.environment,
+            input=b"" if stdin is None else stdin,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start `cloudmodel WORDS...` in a process group of its own."""
+        return subprocess.Popen(
+            [COMMAND, *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def json(self, *words: str, code: int = 0, stdin: bytes | None = None) -> dict[str, Any]:
+        """Run with `--json` and return the one document it printed; fails unless it exits with `code`."""
+        done = self.run(*words, "--json", stdin=stdin)
+        assert done.returncode == code, done.stdout.decode() + done.stderr.decode()
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
