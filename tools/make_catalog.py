@@ -40,12 +40,28 @@ MISSING: dict[str, dict[str, Any]] = {
 }
 
 SHAPES = {
-    "sagemaker": (
-        "ContainerImage EndpointConfigName EndpointName EnvironmentKey EnvironmentMap EnvironmentValue KmsKeyId "
-        "ModelName ProductionVariantContainerStartupHealthCheckTimeoutInSeconds "
-        "ProductionVariantModelDataDownloadTimeoutInSeconds RoleArn SamplingPercentage SecurityGroupId SubnetId "
-        "Subnets TagKey TagList TagValue VariantName VpcSecurityGroupIds"
-    ).split(),
+    "sagemaker": [
+        "ContainerImage",
+        "EndpointConfigName",
+        "EndpointName",
+        "EnvironmentKey",
+        "EnvironmentMap",
+        "EnvironmentValue",
+        "KmsKeyId",
+        "ModelName",
+        "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds",
+        "ProductionVariantModelDataDownloadTimeoutInSeconds",
+        "RoleArn",
+        "SamplingPercentage",
+        "SecurityGroupId",
+        "SubnetId",
+        "Subnets",
+        "TagKey",
+        "TagList",
+        "TagValue",
+        "VariantName",
+        "VpcSecurityGroupIds",
+    ],
     "cloudwatch": ["AlarmName", "ResourceList"],
     "iam": ["policyNameType", "roleNameType"],
     "logs": ["LogGroupName"],

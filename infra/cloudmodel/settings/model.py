@@ -1,0 +1,311 @@
+"""The settings of a project and of a stack as typed, frozen values.
+
+`ProjectFile` is `cloudmodel.yaml`; `StackFile` is the `cloudmodel:` part of `Pulumi.<stack>.yaml`. Both know all their
+keys and convert nothing: a number is not text, text is not a number.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cloudmodel.catalog.catalog import limit
+from cloudmodel.core.naming import PROJECT_NAME
+from cloudmodel.settings.fields import (
+    MODULE_FACTORY,
+    OWN_ENVIRONMENT,
+    OWN_TAGS,
+    AccountId,
+    BucketName,
+    Digest,
+    EcrImage,
+    EnvironmentKey,
+    EnvironmentValue,
+    Fraction,
+    InstanceName,
+    KeyArn,
+    Metric,
+    Percent,
+    PolicyArn,
+    Region,
+    RoleArn,
+    Seconds,
+    SecurityGroup,
+    Subnet,
+    Subscriber,
+    TagKey,
+    TagValue,
+    Text,
+    Tuple,
+    at_most,
+    matching,
+    within,
+)
+
+
+class Settings(BaseModel):
+    """A part of a settings file: frozen, strict, and with no other keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+# --- cloudmodel.yaml ---------------------------------------------------------------------------------------------
+
+
+class ModelInput(Settings):
+    name: Text
+    dtype: Literal[
+        "bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "str", "uint8", "uint16", "uint32",
+        "uint64",
+    ]  # fmt: skip
+    shape: Annotated[tuple[Annotated[int, Field(ge=0)] | Text, ...], Tuple]
+
+
+class Model(Settings):
+    source: Text
+    """File, folder, or a Python factory `module:factory`."""
+    weights: Text | None = None
+    """Weights file; only with a factory."""
+    format: Literal[
+        "auto", "onnx", "torch", "torchscript", "torch-export", "keras", "savedmodel", "sklearn", "safetensors",
+        "huggingface",
+    ] = "auto"  # fmt: skip
+    task: (
+        Literal[
+            "image-classification", "text-classification", "embedding", "translation", "summarization", "generation",
+            "recommendation", "regression", "tabular-classification", "custom",
+        ]
+        | None
+    ) = None  # fmt: skip
+    inputs: Annotated[tuple[ModelInput, ...], Tuple] = ()
+    """Overrides what the model file says of its inputs."""
+    labels: Text | None = None
+    """Text file with one label a line."""
+
+    @model_validator(mode="after")
+    def _weights_need_a_factory(self) -> Self:
+        if self.weights is not None and not MODULE_FACTORY.fullmatch(self.source):
+            raise ValueError("weights are given with a factory (source: module:factory) only")
+        return self
+
+
+class Evaluate(Settings):
+    data: Text
+    """Held-out data that was never trained on."""
+    metric: Metric
+
+
+class Optimize(Settings):
+    train: Text | None = None
+    calibrate: Text | None = None
+    objective: Literal["latency", "throughput", "size"] = "latency"
+    max_drop: Annotated[float, Field(ge=0)] = 0.01
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    min_fidelity: Fraction = 0.98
+    techniques: Annotated[tuple[Literal["graph", "quantize", "prune", "distill"], ...], Tuple] = (
+        "graph",
+        "quantize",
+        "prune",
+        "distill",
+    )
+    budget: Annotated[str, matching(r"[1-9][0-9]{0,5}[smh]", "a duration such as 90s, 5m or 1h")] = "5m"
+
+
+class Serve(Settings):
+    layout: Literal["auto", "onnxruntime", "torchserve", "tfserving", "triton", "sklearn", "huggingface"] = "auto"
+
+
+class ProjectFile(Settings):
+    """`cloudmodel.yaml`: what the model is and what must hold of it."""
+
+    version: Literal[1]
+    name: Annotated[str, matching(PROJECT_NAME, "a small letter, then at most 30 small letters, digits or hyphens")]
+    model: Model
+    evaluate: Evaluate | None = None
+    optimize: Optimize = Optimize()
+    serve: Serve = Serve()
+    bundles: Text = ".cloudmodel/bundles"
+    """Where bundles are kept and found by digest: a folder, or s3://bucket/prefix."""
+
+    @model_validator(mode="after")
+    def _name_ends_well(self) -> Self:
+        if self.name.endswith("-"):
+            raise ValueError("name must not end with a hyphen")
+        return self
+
+
+class Project(ProjectFile):
+    """A loaded project: its `cloudmodel.yaml`, its folder, and the name that `Pulumi.yaml` gives it."""
+
+    folder: Path
+    pulumi_name: str
+
+
+# --- Pulumi.<stack>.yaml -----------------------------------------------------------------------------------------
+
+
+class Scaling(Settings):
+    min: Annotated[int, Field(ge=0, le=1000)] = 1
+    max: Annotated[int, Field(ge=1, le=1000)] = 2
+    metric: Literal["invocations", "concurrency", "backlog"] = "invocations"
+    """Invocations per instance and minute, requests in flight per instance, or the backlog of an async endpoint."""
+    target: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Per instance. Measure it; without one: 1000 invocations, 4 in flight, a backlog of 5."""
+    scale_in_cooldown: Seconds = 300
+    scale_out_cooldown: Seconds = 60
+    schedule: Annotated[tuple[dict[str, Any], ...], Tuple] = ()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is larger than max {self.max}")
+        return self
+
+
+class Rollout(Settings):
+    strategy: Literal["all-at-once", "canary", "linear", "rolling"] = "all-at-once"
+    step: Percent | None = None
+    bake: Seconds = 0
+    rollback_on: Annotated[tuple[Text, ...], Tuple] = ()
+
+
+class Alarms(Settings):
+    error_rate: Percent = 5.0
+    """Percent of the requests of a minute that end in a 5xx."""
+    p99_ms: Annotated[float, Field(gt=0, le=3_600_000)] = 1000.0
+    saturation: Percent = 90.0
+    """Percent of all cores, or of all GPUs on an accelerated type."""
+    notify: Annotated[tuple[Subscriber, ...], Tuple] = ()
+
+    @model_validator(mode="after")
+    def _few_enough_topics(self) -> Self:
+        most = (limit("cloudwatch", "ResourceList").max or 5) - 1
+        if sum(each.startswith("arn:") for each in self.notify) > most:
+            raise ValueError(f"notify has more than {most} topics, and an alarm takes no more")
+        return self
+
+
+class Capture(Settings):
+    percent: Annotated[int, within("sagemaker", "SamplingPercentage")] = 0
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+
+
+class Network(Settings):
+    vpc: Annotated[str, matching(r"vpc-[0-9a-f]{8,17}", "the id of a VPC")] | None = None
+    subnets: Annotated[tuple[Subnet, ...], Tuple, at_most("sagemaker", "Subnets")] = ()
+    security_groups: Annotated[tuple[SecurityGroup, ...], Tuple, at_most("sagemaker", "VpcSecurityGroupIds")] = ()
+    isolation: bool = True
+    """The container has no network at all, neither in nor out."""
+
+
+class Encryption(Settings):
+    key: Literal["create"] | KeyArn = "create"
+
+
+class Existing(Settings):
+    """What a platform team owns already: it is used and never changed."""
+
+    role: RoleArn | None = None
+    bucket: BucketName | None = None
+    key: KeyArn | None = None
+    boundary: PolicyArn | None = None
+    name_prefix: Annotated[str, matching(r"[a-z][a-z0-9-]{0,19}", "at most 20 small letters, digits or hyphens")] = ""
+    image: EcrImage | None = None
+    """A serving image of your own with numpy and onnxruntime and AWS's inference toolkit."""
+
+
+STARTUP = "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds"
+DOWNLOAD = "ProductionVariantModelDataDownloadTimeoutInSeconds"
+
+
+class Timeouts(Settings):
+    startup: Annotated[int, within("sagemaker", STARTUP)] | None = None
+    download: Annotated[int, within("sagemaker", DOWNLOAD)] | None = None
+
+
+class Exemption(Settings):
+    rule: Text
+    until: Annotated[str, matching(r"\d{4}-\d{2}-\d{2}", "a date such as 2027-01-31")]
+    reason: Text
+
+
+class Policies(Settings):
+    level: Literal["off", "advisory", "mandatory"] = "advisory"
+    exempt: Annotated[tuple[Exemption, ...], Tuple] = ()
+
+
+class Local(Settings):
+    """The local AWS; with target `local` only."""
+
+    max_workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many model processes may run at once."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """A fixed port; without one a free port is taken."""
+
+
+class StackFile(Settings):
+    """The `cloudmodel:` keys of a stack."""
+
+    target: Literal["local", "aws"]
+    """Where it stands: the local AWS, or AWS. Never guessed from the stack's name."""
+    cloud: Literal["aws", "azure", "gcp"] = "aws"
+    bundle: Digest | None = None
+    """The pinned bundle; promotion is a commit of this line."""
+    mode: Literal["realtime", "serverless", "async", "inference-components"] = "realtime"
+    instance: InstanceName = "ml.c7i.large"
+    scaling: Scaling = Scaling()
+    rollout: Rollout = Rollout()
+    alarms: Alarms = Alarms()
+    capture: Capture = Capture()
+    network: Network = Network()
+    encryption: Encryption = Encryption()
+    existing: Existing = Existing()
+    environment: Annotated[
+        dict[EnvironmentKey, EnvironmentValue], at_most("sagemaker", "EnvironmentMap", less=OWN_ENVIRONMENT)
+    ] = {}
+    """Variables of the container. AWS shows them to whoever may describe the model: never a secret."""
+    timeouts: Timeouts = Timeouts()
+    signed: bool | Text = False
+    protect: bool = False
+    """The stack's bucket, key and endpoint cannot be deleted or replaced."""
+    tags: Annotated[dict[TagKey, TagValue], at_most("sagemaker", "TagList", less=OWN_TAGS)] = {}
+    policies: Policies = Policies()
+    local: Local | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.existing.key and self.encryption.key not in ("create", self.existing.key):
+            raise ValueError("encryption.key and existing.key name different keys")
+        return self
+
+    @property
+    def key_arn(self) -> str | None:
+        """The KMS key to use, None where the stack makes its own."""
+        return self.existing.key or (None if self.encryption.key == "create" else self.encryption.key)
+
+
+class AwsFile(Settings):
+    """The `aws:` keys that cloudmodel itself relies on; Pulumi's others pass through."""
+
+    region: Region | None = None
+    allowed_account_ids: Annotated[tuple[AccountId, ...], Tuple] = Field(
+        default=(), alias="allowedAccountIds", validate_default=False
+    )
+
+
+class StackSettings(StackFile):
+    """A loaded stack. `raw` is Pulumi's configuration map (objects as JSON text; a secret as Pulumi keeps it in the
+    file), `secret_keys` names the entries of `raw` that hold a secret."""
+
+    stack: str
+    path: Path
+    region: str
+    allowed_account_ids: tuple[str, ...] = ()
+    raw: dict[str, str]
+    secret_keys: frozenset[str] = frozenset()
+    encryption_salt: str | None = None
+    secrets_provider: str | None = None
