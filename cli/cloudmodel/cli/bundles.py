@@ -1,0 +1,108 @@
+"""Which bundle a verb is about: a path, a digest of the project's store, or the project's newest."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudmodel.cli.context import PRIVATE, Context
+from cloudmodel.cli.output import table
+from cloudmodel.core.errors import UsageError
+from cloudmodel.core.naming import DIGEST
+
+if TYPE_CHECKING:
+    from cloudmodel.bundle.manifest import Manifest, Tensor
+    from cloudmodel.bundle.store import BundleStore
+    from cloudmodel.settings.model import Project
+
+LOCAL = f"{PRIVATE}/bundles"
+
+
+def store(project: Project, *, shared: bool = False) -> BundleStore:
+    """The project's bundles on this machine, or with `shared` those of `bundles:` in cloudmodel.yaml."""
+    from cloudmodel.bundle.store import open_store
+
+    return open_store(project.bundles if shared else LOCAL, base=project.folder)
+
+
+def find(context: Context, reference: str | None) -> Path:
+    """The path of an archive or of an unpacked bundle. Raises UsageError where there is none."""
+    if reference is not None and not DIGEST.fullmatch(reference):
+        path = Path(reference)
+        if not path.exists():
+            raise UsageError("no such bundle", where=reference, hint="cloudmodel package")
+        return path
+    project = context.project()
+    places = [store(project)] if project.bundles == LOCAL else [store(project), store(project, shared=True)]
+    for place in places:
+        digest = reference or place.newest(project.name)
+        if digest is not None and place.has(digest):
+            return place.get(digest)
+    what = f"bundle {reference}" if reference else "bundle yet"
+    raise UsageError(f"the project has no {what}", where=str(project.folder), hint="cloudmodel package")
+
+
+def digest_of(path: Path) -> str | None:
+    """The digest that names an archive; None for an unpacked bundle."""
+    from cloudmodel.core.files import sha256
+
+    return None if path.is_dir() else f"sha256:{sha256(path)}"
+
+
+def size_of(path: Path) -> int:
+    """Bytes of an archive, or of all files of an unpacked bundle."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def as_json(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """A bundle in the contract's words."""
+    return {
+        "bundle": str(path),
+        "digest": digest_of(path),
+        "size_bytes": size_of(path),
+        **manifest.model_dump(mode="json", include={"name", "format", "layout", "signature", "scan", "parity"}),
+    }
+
+
+def summary(path: Path, manifest: Manifest) -> str:
+    """A bundle for a reader."""
+    parity = manifest.parity
+    facts = [
+        ("bundle", str(path)),
+        ("digest", digest_of(path) or "none (unpacked)"),
+        ("size", f"{size_of(path):,} bytes"),
+        ("model", f"{manifest.name}, {manifest.format}" + (f", {manifest.task}" if manifest.task else "")),
+        ("layout", manifest.layout),
+        *(("input", tensor(each)) for each in manifest.signature.inputs),
+        *(("output", tensor(each)) for each in manifest.signature.outputs),
+        ("scan", manifest.scan.verdict),
+        (
+            "parity",
+            f"{'passed' if parity.passed else 'FAILED'} on {parity.samples} samples, agreement {parity.agreement:.4g}",
+        ),
+        ("", f"worst error {parity.max_abs_error:.3g}, relative {parity.max_rel_error:.3g}"),
+    ]
+    width = max(len(label) for label, _ in facts)
+    return "\n".join(f"{label.ljust(width)}  {text}" for label, text in facts)
+
+
+def contents(manifest: Manifest) -> str:
+    """The files of a bundle, largest first."""
+    entries = sorted(manifest.files, key=lambda entry: (-entry.size, entry.path))
+    return table(("FILE", "BYTES", "SHA256"), [(entry.path, f"{entry.size:,}", entry.sha256[:12]) for entry in entries])
+
+
+def tensor(value: Tensor) -> str:
+    """`input float32 [batch, 1, 8, 8]`"""
+    return f"{value.name} {value.dtype} [{', '.join(map(str, value.shape))}]"
+
+
+def trusted(digests: tuple[str, ...]) -> frozenset[str]:
+    """The digests of `--trust`. Raises UsageError for what is none."""
+    for digest in digests:
+        if not re.fullmatch(DIGEST, digest):
+            raise UsageError(f"{digest!r} is no digest", hint="--trust sha256:<64 hex digits>")
+    return frozenset(digests)

@@ -1,0 +1,68 @@
+"""`cloudmodel invoke`: one prediction from the stack's endpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cloudmodel.cli import options
+from cloudmodel.cli.context import PRIVATE, Context, OpenStack
+
+if TYPE_CHECKING:
+    from cloudmodel.operate.invoke import Address
+
+JSON = "application/json"
+FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@options.verb("invoke", exits=(3, 6))
+@options.on_a_stack
+@click.option("-i", "--input", "source", type=FILE, required=True, metavar="FILE|-", help="The request's body.")
+@click.option("--content-type", metavar="TYPE", help="[default: by the file's suffix; JSON from a pipe]")
+@click.option("--accept", default=JSON, show_default=True, metavar="TYPE", help="The answer's content type.")
+def command(
+    context: Context, stack: str | None, engine: str | None, source: Path, content_type: str | None, accept: str
+) -> None:
+    """Send one request to the stack's endpoint and print the answer's body."""
+    from cloudmodel.cli.output import emit
+    from cloudmodel.core.errors import InvocationFailed
+    from cloudmodel.operate.invoke import content_type_of, invoke
+
+    piped = str(source) == "-"
+    kind = content_type or (JSON if piped else content_type_of(source))
+    body = sys.stdin.buffer.read() if piped else source.read_bytes()
+    opened = context.open(stack, engine=engine)
+    endpoint = opened.engine.outputs().get("endpoint_name")
+    if not isinstance(endpoint, str):
+        raise InvocationFailed(
+            "the stack has no endpoint", where=f"stack {opened.name}", hint=f"cloudmodel up --stack {opened.name}"
+        )
+    answer = invoke(address(opened), endpoint, body, content_type=kind, accept=accept)
+    if context.json:
+        emit("invoke", answer.as_json())
+        return
+    sys.stdout.buffer.write(answer.body)
+    if answer.content_type.startswith((JSON, "text/")) and not answer.body.endswith(b"\n"):
+        click.echo()
+
+
+def address(opened: OpenStack) -> Address:
+    """Where the stack's endpoint is asked. Raises LocalCloudUnavailable when its local AWS does not run."""
+    from cloudmodel.core.errors import LocalCloudUnavailable
+    from cloudmodel.operate.invoke import Address
+
+    if opened.settings.target != "local":
+        return Address(opened.settings.region)
+    from cloudmodel.localaws.server import status
+
+    running = status(opened.project.folder / PRIVATE / "local")
+    if running is None:
+        raise LocalCloudUnavailable(
+            "the local AWS is not running, and what stood in it is gone",
+            where=f"stack {opened.name}",
+            hint=f"cloudmodel up --stack {opened.name}",
+        )
+    return Address(running.region, running.endpoint_url)

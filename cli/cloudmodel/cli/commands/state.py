@@ -1,0 +1,105 @@
+"""`cloudmodel state`: a stack's state as a document, and its lock."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from cloudmodel.cli import options
+from cloudmodel.cli.context import Context
+
+FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@click.group("state", context_settings=options.SETTINGS)
+def command() -> None:
+    """Export, import, verify and unlock a stack's state."""
+
+
+@options.verb("export", group=command, exits=(6,))
+@options.on_a_stack
+@click.option("--file", type=FILE, default="-", show_default=True, metavar="FILE", help="Where to write it.")
+@options.show_secrets
+def export(context: Context, stack: str | None, engine: str | None, file: Path, show_secrets: bool) -> None:
+    """Write the state as Pulumi's `stack export` does. With --json it stands under `state` in one document."""
+    from cloudmodel.cli.output import emit, encode, say
+    from cloudmodel.core.files import write_text
+
+    opened = context.open(stack, engine=engine)
+    document = opened.engine.export_state(show_secrets=show_secrets)
+    if str(file) != "-":
+        write_text(file, encode(document) + "\n", mode=0o600)
+    if context.json:
+        emit("state-export", {"stack": opened.name, "state": document})
+    elif str(file) == "-":
+        click.echo(encode(document))
+    else:
+        say(f"wrote the state of stack {opened.name} to {file}")
+
+
+@options.verb("import", group=command, exits=(6, 16))
+@options.on_a_stack
+@options.yes
+@click.option("--file", type=FILE, default="-", show_default=True, metavar="FILE", help="Where to read it.")
+def import_(context: Context, stack: str | None, engine: str | None, yes: bool, file: Path) -> None:
+    """Take the place of the state with one that was exported. A state that contradicts itself is refused."""
+    from cloudmodel.cli.output import emit, say
+    from cloudmodel.core.errors import UsageError
+
+    context.refuse_unasked(yes=yes)
+    opened = context.open(stack, engine=engine)
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        document = json.loads(text)
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise UsageError(f"cannot be read: {unreadable}", where=str(file)) from None
+    except (json.JSONDecodeError, RecursionError) as invalid:
+        raise UsageError(f"is not JSON: {invalid}", where=str(file), hint="cloudmodel state export") from None
+    if not isinstance(document, dict):
+        raise UsageError("is not an exported state: no JSON object", where=str(file), hint="cloudmodel state export")
+    context.confirm(f"Replace the state of stack {opened.name}?", yes=yes)
+    opened.engine.import_state(document)
+    if context.json:
+        emit("state-import", {"stack": opened.name})
+    else:
+        say(f"imported the state of stack {opened.name}")
+
+
+@options.verb("verify", group=command, exits=(6,))
+@options.on_a_stack
+def verify(context: Context, stack: str | None, engine: str | None) -> None:
+    """Check that the state can be read and does not contradict itself."""
+    from cloudmodel.cli.output import emit, say
+    from cloudmodel.core.errors import StateCorrupt
+
+    opened = context.open(stack, engine=engine)
+    problems = opened.engine.verify_state()
+    if problems:
+        raise StateCorrupt(
+            "\n".join(problems),
+            where=f"state of stack {opened.name}",
+            hint=f"cloudmodel state import --stack {opened.name} --file BACKUP",
+            details={"problems": list(problems)},
+        )
+    if context.json:
+        emit("state-verify", {"stack": opened.name, "problems": []})
+    else:
+        say(f"the state of stack {opened.name} holds")
+
+
+@options.verb("unlock", group=command, exits=(6, 16))
+@options.on_a_stack
+@click.option("--id", "lock_id", required=True, metavar="ID", help="The lock, as the refused run named it.")
+def unlock(context: Context, stack: str | None, engine: str | None, lock_id: str) -> None:
+    """Break the lock ID. Its holder can then no longer write the state."""
+    from cloudmodel.cli.output import emit, say
+
+    opened = context.open(stack, engine=engine)
+    opened.engine.unlock(lock_id)
+    if context.json:
+        emit("state-unlock", {"stack": opened.name, "id": lock_id})
+    else:
+        say(f"unlocked stack {opened.name}")

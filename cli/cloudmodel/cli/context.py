@@ -1,0 +1,139 @@
+"""Where a verb works: which project, which stack of it, on which engine, and who is listening."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cloudmodel.core.errors import StackNotFound, UsageError
+from cloudmodel.core.files import private_folder, write_text
+from cloudmodel.core.naming import STACK_NAME
+
+if TYPE_CHECKING:
+    from cloudmodel.deploy.engines import Engine
+    from cloudmodel.settings.model import Project, StackSettings
+
+PRIVATE = ".cloudmodel"
+SELECTED = "selected"
+
+
+class OpenStack(NamedTuple):
+    """A stack that a verb works on."""
+
+    name: str
+    project: Project
+    settings: StackSettings
+    engine: Engine
+
+
+@dataclass
+class Context:
+    """What the flags common to every verb say."""
+
+    cwd: Path | None = None
+    json: bool = False
+    debug: bool = False
+    non_interactive: bool = False
+
+    @property
+    def interactive(self) -> bool:
+        """True when a person can be asked: terminals on all three streams, and no flag that forbids it."""
+        return not (self.json or self.non_interactive) and all(
+            stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
+        )
+
+    def project(self) -> Project:
+        """The project of `-C`, else of the current folder or a parent, else of `./stacks`. Raises ProjectInvalid."""
+        from cloudmodel.settings.load import find_project, load_project
+
+        return load_project(self.cwd if self.cwd is not None else find_project(Path.cwd()))
+
+    def open(self, flag: str | None, *, engine: str | None = None, offline: bool = False) -> OpenStack:
+        """The chosen stack on the engine that its target, or `--engine`, asks for. Raises what reading them raises."""
+        from cloudmodel.deploy.select import open_engine
+        from cloudmodel.settings.load import load_stack
+
+        project = self.project()
+        name = stack_name(project, flag)
+        settings = load_stack(project, name)
+        return OpenStack(name, project, settings, open_engine(project, settings, name, engine=engine, offline=offline))
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before a change. Raises Cancelled when the answer is no; see `refuse_unasked` for no terminal."""
+        self.refuse_unasked(yes=yes)
+        if yes:
+            return
+        import click
+
+        from cloudmodel.core.errors import Cancelled
+
+        if not click.confirm(question, default=False, err=True):
+            raise Cancelled("not confirmed, nothing was changed")
+
+    def refuse_unasked(self, *, yes: bool) -> None:
+        """Raises UsageError when a change would have to be confirmed and nobody can be asked."""
+        if not yes and not self.interactive:
+            raise UsageError(
+                "this changes cloud resources or the stack's state, and there is no terminal to confirm it on",
+                hint="add --yes",
+            )
+
+
+def stack_name(project: Project, flag: str | None) -> str:
+    """The stack of `--stack` or CLOUDMODEL_STACK, else the selected one. Raises UsageError, StackNotFound."""
+    from cloudmodel.settings.load import stacks
+
+    name = flag or selected(project.folder)
+    known = stacks(project)
+    if name is None:
+        raise UsageError(
+            "no stack is selected",
+            where=str(project.folder),
+            hint=f"cloudmodel stack select {known[0]}" if known else "cloudmodel stack init local --target local",
+        )
+    if name not in known:
+        raise StackNotFound(
+            f"the project has no stack {name!r}; it has {', '.join(known) if known else 'none'}",
+            where=str(project.folder),
+            hint="cloudmodel stack ls" if known else "cloudmodel stack init local --target local",
+        )
+    return name
+
+
+def valid_stack_name(name: str) -> str:
+    """`name`, when a stack may be called so. Raises UsageError."""
+    if not STACK_NAME.fullmatch(name) or name.strip(".") == "":
+        raise UsageError(
+            f"{name!r} cannot be a stack's name: 1 to 100 letters, digits, '_', '.' and '-'",
+            hint="cloudmodel stack init dev --target local",
+        )
+    return name
+
+
+def selected(folder: Path) -> str | None:
+    """The stack that `stack select` chose, if any."""
+    with suppress(OSError, UnicodeDecodeError):
+        return (folder / PRIVATE / SELECTED).read_text().strip() or None
+    return None
+
+
+def select(folder: Path, name: str) -> None:
+    """Make `name` the stack of verbs that are not told one."""
+    write_text(private_folder(folder / PRIVATE) / SELECTED, f"{name}\n")
+
+
+def unselect(folder: Path, name: str) -> None:
+    """Forget `name`, when it is the selected one."""
+    if selected(folder) == name:
+        (folder / PRIVATE / SELECTED).unlink(missing_ok=True)
+
+
+def shell_name(path: Path) -> str:
+    """`path` as a person would type it: relative to the current folder where it lies below it."""
+    with suppress(ValueError):
+        return os.path.normpath(path.resolve().relative_to(Path.cwd().resolve()))
+    return str(path)
