@@ -4,46 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from cloudmodel.formats.model import Finding, Frozen, Scan, Signature, Tensor
+
+__all__ = [
+    "MANIFEST_NAME",
+    "FileEntry",
+    "Finding",
+    "Frozen",
+    "Manifest",
+    "Parity",
+    "Provenance",
+    "Scan",
+    "Signature",
+    "Tensor",
+]
 
 MANIFEST_NAME = "manifest.json"
-
-
-class Frozen(BaseModel):
-    """A value that never changes and knows all its fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Tensor(Frozen):
-    """A named input or output. `dtype` is numpy's name (`float32`, `int64`, `bool`, `str`); a dimension is a size
-    or a symbol."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-class Signature(Frozen):
-    """Named inputs and outputs, in the model's order."""
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-
-class Finding(Frozen):
-    """One thing that a scan noticed."""
-
-    rule: str
-    location: str
-    detail: str
-
-
-class Scan(Frozen):
-    """The verdict on the model's files before anything loaded them."""
-
-    verdict: Literal["clean", "unsafe", "unknown"]
-    findings: tuple[Finding, ...] = ()
 
 
 class Parity(Frozen):
@@ -88,4 +66,4 @@ class Manifest(Frozen):
     files: tuple[FileEntry, ...]
     provenance: Provenance
     versions: dict[str, str]
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)

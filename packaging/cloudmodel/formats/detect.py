@@ -1,0 +1,99 @@
+"""What a file is, by its content; its name is never asked."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from cloudmodel.core.errors import ModelUnreadable, UsageError
+from cloudmodel.formats import onnx_header
+
+HEAD = 4096
+MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"PK\x03\x04", "zip"),
+    (0, b"PK\x05\x06", "zip"),
+    (0, b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (0, b"\x93NUMPY", "npy"),
+    (0, b"GGUF", "gguf"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"BZh", "bzip2"),
+    (0, b"\xfd7zXZ\x00", "xz"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
+    (0, b"Rar!", "rar"),
+    (0, b"\x7fELF", "elf"),
+    (257, b"ustar", "tar"),
+    (4, b"TFL3", "tflite"),
+    (0, b"version https://git-lfs", "git-lfs"),
+    (0, b"<!DOCTYPE html", "html"),
+    (0, b"<!doctype html", "html"),
+    (0, b"<html", "html"),
+)
+NAMES = {
+    "onnx": "an ONNX model",
+    "empty": "an empty file",
+    "text": "a text file",
+    "pickle": "a Python pickle, which runs code when it is loaded",
+    "zip": "a zip archive (a PyTorch or Keras file is one)",
+    "hdf5": "an HDF5 file (Keras)",
+    "npy": "a numpy array",
+    "gguf": "a GGUF file",
+    "safetensors": "a safetensors file",
+    "tflite": "a TensorFlow Lite model",
+    "git-lfs": "a Git LFS pointer, not the file itself",
+    "html": "a web page",
+    "unknown": "of no kind that is known here",
+}
+HINTS = {
+    "git-lfs": "fetch the file itself with: git lfs pull",
+    "html": "a download was answered with a page; download the file again",
+    "empty": "copy or export the file again",
+}
+
+
+def describe(kind: str) -> str:
+    """`kind` in words for a message, such as "a text file"."""
+    return NAMES.get(kind, f"a {kind} file")
+
+
+def detect(path: Path) -> str:
+    """The kind of a file: `onnx`, or one of NAMES and MAGIC. Reads at most a few KiB.
+
+    Raises UsageError where there is no such file, ModelUnreadable for something that is no regular file, OSError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise UsageError("There is no such file", where=str(path), hint="check model.source") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelUnreadable("Not a regular file", where=str(path))
+        if status.st_size == 0:
+            return "empty"
+        head = file.read(HEAD)
+    return sniff(head, status.st_size)
+
+
+def sniff(head: bytes, size: int) -> str:
+    """The kind of a file of `size` bytes that begins with `head`."""
+    for offset, magic, kind in MAGIC:
+        if head[offset : offset + len(magic)] == magic:
+            return kind
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "pickle"
+    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:
+        return "safetensors"
+    if onnx_header.sniff(head, size):
+        return "onnx"
+    return "text" if _is_text(head) else "unknown"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(head) < HEAD or error.start < len(head) - 4:
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(sign.isprintable() or sign in "\t\r\n\f" for sign in text)
