@@ -1,0 +1,134 @@
+"""InvokeEndpoint: a request goes to the worker of a variant, its answer or error comes back as SageMaker gives it."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cloudmodel.localaws.answers import Answer, Request, error
+from cloudmodel.localaws.constraints import violations
+from cloudmodel.localaws.endpoints import Endpoints, Fleet, Key, Variant
+
+PATH = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations|invocations-response-stream)")
+TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
+CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+# Members of the API by the header that carries them. All other headers stay outside, as on the platform.
+PASSED = {
+    "ContentType": "Content-Type",
+    "Accept": "Accept",
+    "CustomAttributes": CUSTOM_ATTRIBUTES,
+    "TargetModel": "X-Amzn-SageMaker-Target-Model",
+    "TargetVariant": TARGET_VARIANT,
+    "TargetContainerHostname": "X-Amzn-SageMaker-Target-Container-Hostname",
+    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
+    "InferenceComponentName": "X-Amzn-SageMaker-Inference-Component",
+    "SessionId": "X-Amzn-SageMaker-Session-Id",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`body` in bytes (AWS's API model; its hosting guide now says 25 MB), `invocation` in seconds."""
+
+    body: int = 6_291_456
+    invocation: float = 60.0
+
+
+class Runtime:
+    """Answers invocations. It never takes the lock of the backends."""
+
+    def __init__(self, endpoints: Endpoints, limits: Limits, account_of: Callable[[str], str], region: str) -> None:
+        self._endpoints = endpoints
+        self._limits = limits
+        self._account_of = account_of
+        self._region = region
+
+    def __call__(self, request: Request, name: str) -> Answer:
+        """One InvokeEndpoint."""
+        access_key, region, _ = request.scope
+        account = self._account_of(access_key)
+        passed = {
+            member: request.headers[header.lower()]
+            for member, header in PASSED.items()
+            if header.lower() in request.headers
+        }
+        problem = violations("sagemaker-runtime", "InvokeEndpoint", {"EndpointName": name, "Body": "", **passed})
+        if problem is None and len(request.body) > self._limits.body:
+            problem = (
+                "1 validation error detected: Value at 'body' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {self._limits.body}"
+            )
+        if problem is not None:
+            return error(request, 400, "ValidationError", problem)
+        fleet = self._enter((account, region or self._region, name))
+        if fleet is None:
+            return error(request, 400, "ValidationError", f"Endpoint {name} of account {account} not found.")
+        try:
+            variant = _choose(fleet.variants, passed.get("TargetVariant"))
+            if variant is None:
+                what = passed.get("TargetVariant", "with a weight above 0")
+                return error(request, 400, "ValidationError", f"Variant {what} not found for endpoint {name}.")
+            headers = {PASSED[member]: value for member, value in passed.items()}
+            return self._ask(request, variant, headers)
+        finally:
+            fleet.leave()
+
+    def _enter(self, key: Key) -> Fleet | None:
+        while (fleet := self._endpoints.fleet(key)) is not None:
+            if fleet.enter():
+                return fleet
+        return None
+
+    def _ask(self, request: Request, variant: Variant, headers: dict[str, str]) -> Answer:
+        deadline = time.monotonic() + self._limits.invocation
+        connections = variant.worker.connections(self._limits.invocation)
+        if connections is None:
+            return self._model_error(request, variant, 0, "could not get a response from the primary container")
+        try:
+            left = max(deadline - time.monotonic(), 0.001)
+            reply = connections.request("POST", "/invocations", request.body, headers, timeout=left)
+        except TimeoutError:
+            return self._model_error(
+                request, variant, 0, "Your invocation timed out while waiting for a response from container primary"
+            )
+        except (OSError, http.client.HTTPException):
+            return self._model_error(request, variant, 0, "could not get a response from the primary container")
+        if not 200 <= reply.status < 300:
+            return self._model_error(request, variant, reply.status, reply.body.decode(errors="replace"))
+        answered = {
+            "Content-Type": reply.headers.get("content-type", "application/octet-stream"),
+            "x-Amzn-Invoked-Production-Variant": variant.name,
+            "x-amzn-RequestId": secrets.token_hex(16),
+        }
+        if CUSTOM_ATTRIBUTES.lower() in reply.headers:
+            answered[CUSTOM_ATTRIBUTES] = reply.headers[CUSTOM_ATTRIBUTES.lower()]
+        return Answer(200, reply.body, answered)
+
+    def _model_error(self, request: Request, variant: Variant, status: int, message: str) -> Answer:
+        side = "client" if 400 <= status < 500 else "server"
+        stream = variant.stream
+        return error(
+            request,
+            424,
+            "ModelError",
+            f'Received {side} error ({status}) from primary with message "{message}". See {stream.group} in account '
+            f"{stream.account} for more information.",
+            OriginalStatusCode=status,
+            OriginalMessage=message,
+            LogStreamArn=stream.arn,
+        )
+
+
+def _choose(variants: tuple[Variant, ...], wanted: str | None) -> Variant | None:
+    """The variant that a request names, else one by weight; None where there is none."""
+    if wanted is not None:
+        return next((variant for variant in variants if variant.name == wanted), None)
+    weights = [variant.weight for variant in variants]
+    if not any(weights):
+        return None
+    return random.choices(variants, weights)[0]  # noqa: S311  (traffic, not secrets)
