@@ -1,0 +1,1 @@
+"""The program's resources on AWS, as Pulumi components."""

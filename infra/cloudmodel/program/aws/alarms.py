@@ -1,0 +1,123 @@
+"""Alarms on errors, latency and saturation, and the topic that they speak to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from cloudmodel.program import policies
+from cloudmodel.program.aws.encryption import Encryption
+from cloudmodel.program.aws.endpoint import Endpoint
+from cloudmodel.program.deployment import VARIANT, Deployment
+
+PERIOD = 60
+PERIODS, BREACHES = 5, 3
+
+
+class Alarms(pulumi.ComponentResource):
+    """E-mail addresses subscribe to the topic; topics that exist already are told directly."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        endpoint: Endpoint,
+        encryption: Encryption,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("cloudmodel:aws:Alarms", "alarms", None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        topic = aws.sns.Topic(
+            "topic", name=deployment.name, kms_master_key_id=encryption.own_arn, tags=deployment.tags, opts=child
+        )
+        aws.sns.TopicPolicy(
+            "topic-policy",
+            arn=topic.arn,
+            policy=topic.arn.apply(lambda arn: policies.topic(deployment, arn)),
+            opts=child,
+        )
+        notify = deployment.settings.alarms.notify
+        for address in sorted(each for each in set(notify) if not each.startswith("arn:")):
+            aws.sns.TopicSubscription(
+                f"notify-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=child
+            )
+        actions: list[pulumi.Input[str]] = [topic.arn, *sorted(each for each in set(notify) if each.startswith("arn:"))]
+        for name, description, condition in _conditions(deployment, endpoint.name):
+            aws.cloudwatch.MetricAlarm(
+                f"alarm-{name}",
+                name=f"{deployment.name}-{name}",
+                alarm_description=description,
+                comparison_operator="GreaterThanThreshold",
+                evaluation_periods=PERIODS,
+                datapoints_to_alarm=BREACHES,
+                treat_missing_data="notBreaching",
+                alarm_actions=actions,
+                ok_actions=actions,
+                tags=deployment.tags,
+                opts=child,
+                **condition,
+            )
+        self.register_outputs({"topic": topic.arn})
+
+
+def _conditions(deployment: Deployment, endpoint: pulumi.Output[str]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Name, description and condition of each alarm. ModelLatency is in microseconds; CPU and GPU utilization are
+    sums over cores and devices, so that a machine's full load is 100 times their number."""
+    alarms, machine = deployment.settings.alarms, deployment.machine
+    of_variant = {"EndpointName": endpoint, "VariantName": VARIANT}
+    gpu = machine.accelerator == "gpu"
+    units = machine.accelerators if gpu else machine.vcpu
+
+    def sum_of(metric: str) -> dict[str, Any]:
+        return {
+            "namespace": "AWS/SageMaker",
+            "metric_name": metric,
+            "dimensions": of_variant,
+            "period": PERIOD,
+            "stat": "Sum",
+        }
+
+    return [
+        (
+            "errors",
+            f"More than {alarms.error_rate:g} % of the requests of a minute ended in a 5xx",
+            {
+                "threshold": alarms.error_rate,
+                "metric_queries": [
+                    {
+                        "id": "rate",
+                        "expression": "IF(requests > 0, 100 * errors / requests, 0)",
+                        "label": "5xx in percent",
+                        "return_data": True,
+                    },
+                    {"id": "errors", "metric": sum_of("Invocation5XXErrors"), "return_data": False},
+                    {"id": "requests", "metric": sum_of("Invocations"), "return_data": False},
+                ],
+            },
+        ),
+        (
+            "latency",
+            f"The slowest 1 % of requests take the model longer than {alarms.p99_ms:g} ms",
+            {
+                "namespace": "AWS/SageMaker",
+                "metric_name": "ModelLatency",
+                "dimensions": of_variant,
+                "period": PERIOD,
+                "extended_statistic": "p99",
+                "threshold": alarms.p99_ms * 1000,
+            },
+        ),
+        (
+            "saturation",
+            f"{'GPUs' if gpu else 'Cores'} are more than {alarms.saturation:g} % busy",
+            {
+                "namespace": "/aws/sagemaker/Endpoints",
+                "metric_name": "GPUUtilization" if gpu else "CPUUtilization",
+                "dimensions": of_variant,
+                "period": PERIOD,
+                "statistic": "Average",
+                "threshold": alarms.saturation * units,
+            },
+        ),
+    ]

@@ -1,0 +1,80 @@
+"""The program of a project: what its settings and its bundle ask for, declared to Pulumi.
+
+A project's `__main__.py` is three lines that call `build`. It reads files, asks AWS for the account, and declares; it
+keeps nothing between two evaluations in one process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cloudmodel.bundle.archive import read_manifest
+from cloudmodel.bundle.store import open_store
+from cloudmodel.core.errors import UsageError
+from cloudmodel.program.deployment import Deployment
+from cloudmodel.settings.load import load_project, load_stack
+from cloudmodel.settings.model import Project, StackSettings
+
+
+def build(folder: Path) -> None:
+    """Declare the resources of the current Pulumi stack for the project in `folder`.
+
+    Raises ProjectInvalid, SettingsInvalid, StackNotFound, UsageError where there is no bundle, and the errors of
+    the bundle store.
+    """
+    import pulumi
+    import pulumi_aws as aws
+
+    project = load_project(folder)
+    settings = load_stack(project, pulumi.get_stack())
+    digest, archive = resolve_bundle(project, settings)
+    deployment = Deployment(
+        project=project,
+        settings=settings,
+        manifest=read_manifest(archive),
+        archive=archive,
+        digest=digest,
+        account=aws.get_caller_identity().account_id,
+    )
+    deployment.check()
+    for name, value in declare(deployment).items():
+        pulumi.export(name, value)
+
+
+def resolve_bundle(project: Project, settings: StackSettings) -> tuple[str, Path]:
+    """The digest and the local archive of the pinned bundle, else of the project's newest.
+
+    Raises UsageError where the store has none, and the errors of the bundle store.
+    """
+    store = open_store(project.bundles, base=project.folder)
+    digest = settings.bundle or store.newest(project.name)
+    if digest is None:
+        raise UsageError(
+            f"{project.name} has no bundle in {project.bundles}", where=str(project.folder), hint="cloudmodel package"
+        )
+    return digest, store.get(digest)
+
+
+def declare(deployment: Deployment) -> dict[str, object]:
+    """Declare everything and return the stack's outputs."""
+    from cloudmodel.program.aws.alarms import Alarms
+    from cloudmodel.program.aws.autoscaling import Autoscaling
+    from cloudmodel.program.aws.encryption import Encryption
+    from cloudmodel.program.aws.endpoint import Endpoint
+    from cloudmodel.program.aws.identity import Identity
+    from cloudmodel.program.aws.storage import Storage
+
+    encryption = Encryption(deployment)
+    storage = Storage(deployment, encryption.arn)
+    identity = Identity(deployment, storage.bucket, encryption.arn)
+    endpoint = Endpoint(deployment, storage, identity, encryption)
+    if deployment.scales:
+        Autoscaling(deployment, endpoint)
+    Alarms(deployment, endpoint, encryption)
+    return {
+        "endpoint_name": endpoint.name,
+        "endpoint_arn": endpoint.arn,
+        "bundle_digest": deployment.digest,
+        "bundle_uri": storage.uri,
+        "revision": endpoint.revision,
+    }

@@ -1,0 +1,134 @@
+"""What one evaluation of the program works with: everything is decided here, before the first resource."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cloudmodel.bundle.manifest import Manifest
+from cloudmodel.catalog.catalog import (
+    Image,
+    InstanceType,
+    dns_suffix,
+    image_repository_arn,
+    instance_types,
+    partition,
+    serving_image,
+)
+from cloudmodel.core.errors import PreflightFailed, SettingsInvalid
+from cloudmodel.program import names
+from cloudmodel.settings.model import Project, StackSettings
+
+PREFIX = "bundles/sha256/"
+VARIANT = "main"
+RUNTIME = "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A project's stack with the bundle that it serves, in one account."""
+
+    project: Project
+    settings: StackSettings
+    manifest: Manifest
+    archive: Path
+    digest: str
+    account: str
+
+    @property
+    def region(self) -> str:
+        return self.settings.region
+
+    @property
+    def partition(self) -> str:
+        return partition(self.region)
+
+    @cached_property
+    def name(self) -> str:
+        """The endpoint's name, and the beginning of every other name."""
+        return names.base(self.settings.existing.name_prefix, self.project.name, self.settings.stack)
+
+    @property
+    def machine(self) -> InstanceType:
+        return instance_types()[self.settings.instance]
+
+    @cached_property
+    def image(self) -> Image:
+        """The serving image: the platform's own where it names one, else AWS's for the bundle's layout."""
+        own = self.settings.existing.image
+        if own:
+            return Image(own, image_repository_arn(own), brings=frozenset({RUNTIME}))
+        return serving_image(self.manifest.layout, self.settings.instance, self.region)
+
+    @property
+    def object_key(self) -> str:
+        """Where the bundle lies in the bucket; its name is its content."""
+        return f"{PREFIX}{self.digest.removeprefix('sha256:')}.tar.gz"
+
+    @property
+    def bucket_name(self) -> str:
+        return self.settings.existing.bucket or names.bucket(self.name, self.account, self.region)
+
+    @property
+    def log_group_name(self) -> str:
+        """The group that SageMaker writes to; its name is not ours to choose."""
+        return f"/aws/sagemaker/Endpoints/{self.name}"
+
+    @property
+    def scales(self) -> bool:
+        """Equal bounds are a fixed fleet: nothing is registered for scaling."""
+        return self.settings.scaling.min < self.settings.scaling.max
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of every resource that takes tags; the user's own come last and may set `owner`."""
+        return {
+            "owner": self.project.name,
+            "stack": self.settings.stack,
+            "managed-by": "cloudmodel",
+            **self.settings.tags,
+        }
+
+    def identity_tag(self, token: str, name: str) -> dict[str, str]:
+        """A tag that tells one resource of one stack from all others, for types whose name AWS makes up."""
+        return {"cloudmodel:urn": f"{self.project.pulumi_name}/{self.settings.stack}/{token}/{name}"}
+
+    def arn(self, service: str, resource: str, *, region: str | None = None, account: str | None = None) -> str:
+        """An ARN in this account and region unless said otherwise."""
+        region = self.region if region is None else region
+        account = self.account if account is None else account
+        return f"arn:{self.partition}:{service}:{region}:{account}:{resource}"
+
+    def service(self, name: str) -> str:
+        """A regional service as policies name it."""
+        return f"{name}.{self.region}.{dns_suffix(self.region)}"
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is declared.
+
+        Raises SettingsInvalid for an account that the stack may not touch, PreflightFailed for a container that
+        could not load the model.
+        """
+        allowed = self.settings.allowed_account_ids
+        if allowed and self.account not in allowed:
+            raise SettingsInvalid(
+                f"the credentials are for account {self.account}, and this stack may touch {', '.join(allowed)} only",
+                where=f"{self.settings.path.name}: aws:allowedAccountIds",
+                hint="use other credentials, or add the account to aws:allowedAccountIds",
+            )
+        if self.settings.target == "aws":
+            self._check_runtime()
+
+    def _check_runtime(self) -> None:
+        files = {entry.path for entry in self.manifest.files}
+        if RUNTIME in self.image.brings or f"code/{RUNTIME}/__init__.py" in files:
+            return
+        if "code/requirements.txt" in files and not self.settings.network.isolation:
+            return
+        raise PreflightFailed(
+            f"the image {self.image.uri} has no {RUNTIME} and the container cannot install it",
+            where=f"{self.settings.path.name}: cloudmodel:existing",
+            hint="name an image that has it: cloudmodel:existing: {image: ...}; "
+            "docs/decisions/2026-11-24-serving-image.md has its three lines",
+        )

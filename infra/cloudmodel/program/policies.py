@@ -1,0 +1,151 @@
+"""IAM and resource policies as data: pure functions from a deployment to the document."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cloudmodel.program.deployment import PREFIX, Deployment
+
+VERSION = "2012-10-17"
+
+
+def document(*statements: dict[str, Any]) -> str:
+    """A policy document as JSON text, the same bytes for the same statements."""
+    return json.dumps({"Version": VERSION, "Statement": list(statements)}, sort_keys=True)
+
+
+def trust(deployment: Deployment) -> str:
+    """Only SageMaker may take the role, and only for this account's resources in this region."""
+    return document(
+        {
+            "Sid": "SageMaker",
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": deployment.account},
+                "ArnLike": {"aws:SourceArn": deployment.arn("sagemaker", "*")},
+            },
+        }
+    )
+
+
+def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
+    """What the endpoint itself may do. Two statements name every resource, since their actions take no other:
+    ecr:GetAuthorizationToken, and cloudwatch:PutMetricData, which the namespace bounds."""
+    group = deployment.arn("logs", f"log-group:{deployment.log_group_name}")
+    volume = {
+        "Sid": "Volume",
+        "Effect": "Allow",
+        "Action": "kms:CreateGrant",
+        "Resource": key_arn,
+        "Condition": {
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+            "StringEquals": {"kms:ViaService": [deployment.service("ec2"), deployment.service("sagemaker")]},
+        },
+    }
+    return document(
+        {
+            "Sid": "Bundle",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": f"arn:{deployment.partition}:s3:::{bucket}/{PREFIX}*",
+        },
+        {"Sid": "Decrypt", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:DescribeKey"], "Resource": key_arn},
+        *([] if deployment.machine.nvme else [volume]),
+        {
+            "Sid": "Logs",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            "Resource": [group, f"{group}:*"],
+        },
+        {
+            "Sid": "Metrics",
+            "Effect": "Allow",
+            "Action": "cloudwatch:PutMetricData",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"cloudwatch:namespace": ["AWS/SageMaker", "/aws/sagemaker/Endpoints"]}},
+        },
+        {"Sid": "RegistryLogin", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        {
+            "Sid": "Image",
+            "Effect": "Allow",
+            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "Resource": deployment.image.repository_arn,
+        },
+    )
+
+
+def key(deployment: Deployment) -> str:
+    """The account's own policies decide who uses the key; besides, this stack's logs and its alarms' messages."""
+    source = {"StringEquals": {"aws:SourceAccount": deployment.account}}
+    use = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    return document(
+        {
+            "Sid": "Account",
+            "Effect": "Allow",
+            "Principal": {"AWS": deployment.arn("iam", "root", region="")},
+            "Action": "kms:*",
+            "Resource": "*",
+        },
+        {
+            "Sid": "Logs",
+            "Effect": "Allow",
+            "Principal": {"Service": deployment.service("logs")},
+            "Action": ["kms:DescribeKey", "kms:Encrypt", "kms:ReEncrypt*", *use],
+            "Resource": "*",
+            "Condition": {
+                "ArnEquals": {
+                    "kms:EncryptionContext:aws:logs:arn": deployment.arn(
+                        "logs", f"log-group:{deployment.log_group_name}"
+                    )
+                }
+            },
+        },
+        {
+            "Sid": "Alarms",
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Action": use,
+            "Resource": "*",
+            "Condition": source,
+        },
+    )
+
+
+def tls_only(deployment: Deployment, bucket: str) -> str:
+    """Nobody reaches the bucket without TLS."""
+    arn = f"arn:{deployment.partition}:s3:::{bucket}"
+    return document(
+        {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    )
+
+
+def topic(deployment: Deployment, topic_arn: str) -> str:
+    """This account's alarms may publish, and nothing may without TLS."""
+    return document(
+        {
+            "Sid": "Alarms",
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Action": "sns:Publish",
+            "Resource": topic_arn,
+            "Condition": {"StringEquals": {"aws:SourceAccount": deployment.account}},
+        },
+        {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sns:Publish",
+            "Resource": topic_arn,
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        },
+    )
