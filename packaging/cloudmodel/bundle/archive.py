@@ -140,8 +140,7 @@ def verify(bundle: Path, *, digest: str | None = None, report: Report = silent) 
             if path.is_symlink() or not path.is_file():
                 raise BundleChanged("Not a regular file", where=str(path))
         names = [path.relative_to(bundle).as_posix() for path in present]
-        names = [name for name in names if name != MANIFEST_NAME and "__pycache__" not in name.split("/")]
-        listed = entries(bundle, names)
+        listed = entries(bundle, [name for name in names if name != MANIFEST_NAME])
         compare(manifest, {entry.path: (entry.sha256, entry.size) for entry in listed}, str(bundle))
         return manifest
     if digest is not None and (actual := f"sha256:{files.sha256(bundle)}") != digest:

@@ -243,6 +243,7 @@ def _quiet_signals() -> Iterator[None]:
 
 
 def _import_code(model_dir: Path) -> ModuleType:
+    sys.dont_write_bytecode = True  # a bundle's folder stays as it was verified
     code = str(model_dir / "code")
     if code not in sys.path:
         sys.path.insert(0, code)

@@ -1,0 +1,50 @@
+"""From a folder that holds a model and its serving code to a bundle: manifest, archive, store."""
+
+from __future__ import annotations
+
+import platform
+import zlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from cloudmodel.bundle import archive
+from cloudmodel.bundle.manifest import Manifest
+from cloudmodel.bundle.store import BundleStore
+from cloudmodel.core.progress import Progress, Report, silent
+
+PACKAGES = ("cloudmodel", "numpy", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A bundle that is in a store: its digest (`sha256:<hex>`), its archive's local path and size in bytes."""
+
+    digest: str
+    archive: Path
+    size: int
+    manifest: Manifest
+
+
+def versions() -> dict[str, str]:
+    """What the bundle was made with; another zlib may compress to other bytes."""
+    return {
+        **{name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+    }
+
+
+def list_files(folder: Path) -> list[str]:
+    """The names of all files of a bundle's folder, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def build(folder: Path, manifest: Manifest, work: Path, store: BundleStore, report: Report = silent) -> Packaged:
+    """Archive `folder` under `manifest` and put it into the store. Raises OSError and the errors of both."""
+    target = work / f"{manifest.name}.tar.gz"
+    archive.write(folder, manifest, target, report=report)
+    report(Progress("store", note=store.location))
+    digest = store.put(target)
+    kept = store.get(digest)
+    return Packaged(digest, kept, kept.stat().st_size, manifest)

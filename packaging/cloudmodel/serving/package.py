@@ -1,0 +1,187 @@
+"""From a model file to a bundle in a store: scan, copy, load, layout, parity, manifest, archive."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cloudmodel.bundle import archive, parity, samples
+from cloudmodel.bundle.build import Packaged, build, list_files, versions
+from cloudmodel.bundle.manifest import Manifest, Provenance
+from cloudmodel.bundle.store import BundleStore
+from cloudmodel.core import files
+from cloudmodel.core.errors import CloudmodelError, ProjectInvalid
+from cloudmodel.core.naming import PROJECT_NAME
+from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.formats import detect, onnx, scan
+from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.serving import target
+
+LABELS_FILE = "labels.txt"
+MAX_LABELS = 16 << 20
+STAGES = ("scan", "load", "layout", "parity", "archive", "store")
+
+
+class Source(Protocol):
+    """What `package` needs to know; paths are absolute or relative to the current folder."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> Path: ...
+    @property
+    def task(self) -> str | None: ...
+    @property
+    def labels(self) -> Path | None: ...
+    @property
+    def inputs(self) -> Sequence[Any]: ...
+    @property
+    def layout(self) -> str: ...
+    @property
+    def samples(self) -> Path | None: ...
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The plain form of Source. `source` is an ONNX file or a folder with exactly one; `inputs` narrows the model's
+    own inputs ({name, dtype, shape}); `samples` is an npz file with real inputs for parity."""
+
+    name: str
+    source: Path
+    task: str | None = None
+    labels: Path | None = None
+    inputs: Sequence[Any] = ()
+    layout: str = "auto"
+    samples: Path | None = None
+
+
+def package(source: Source, store: BundleStore, report: Report = silent) -> Packaged:
+    """Build the bundle of a model and put it into `store`; the same model gives the same digest.
+
+    Nothing is left behind on an error or Ctrl-C, and the store has the whole bundle or nothing. Raises
+    ModelUnreadable or UnsafeModel for a model that must not be loaded, GateNotMet where the bundle answers
+    differently from the model, Unsupported, ProjectInvalid, CloudmodelError where the disk is full.
+    """
+    if not PROJECT_NAME.fullmatch(source.name):
+        raise ProjectInvalid(f"{source.name!r} is not a name", where="name", hint="lower-case letters, digits and -")
+    try:
+        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work:
+            return _package(source, store, Path(work), report)
+    except OSError as error:
+        raise CloudmodelError(
+            f"The model could not be packaged: {error.strerror or error}",
+            where=str(error.filename or store.location),
+            hint="nothing was kept; make room or mend the permissions, then run package again",
+        ) from error
+
+
+def _package(source: Source, store: BundleStore, work: Path, report: Report) -> Packaged:
+    path = find_model(source.source)
+    report(Progress("scan", note=path.name))
+    scan.require_clean(scan.scan(path))
+    folder = work / "bundle"
+    folder.mkdir()
+    copy = onnx.export(path, folder)
+    verdict = scan.scan(copy)  # of the very bytes that are loaded and shipped
+    scan.require_clean(verdict)
+    report(Progress("load", note=path.name))
+    model = onnx.load(copy)
+    signature = narrow(model.signature, source.inputs)
+    layout = target.choose(source.layout, model.format)
+    report(Progress("layout", note=layout))
+    target.WRITERS[layout](folder)
+    labels = _copy_labels(source.labels, folder)
+    data = samples.load(source.samples, signature) if source.samples else None
+    proven, sizes = parity.prove(copy, folder, signature, data=data, report=report)
+    manifest = Manifest(
+        name=source.name,
+        task=source.task,
+        format=model.format,
+        layout=layout,
+        signature=signature,
+        labels=labels,
+        scan=verdict.scan,
+        parity=proven,
+        files=archive.entries(folder, list_files(folder)),
+        provenance=Provenance(source=path.name, source_sha256=files.sha256(copy)),
+        versions=versions(),
+        metadata={**model.facts, "sizes": sizes},
+    )
+    return build(folder, manifest, work, store, report)
+
+
+def find_model(source: Path) -> Path:
+    """The model file itself: `source`, or the one ONNX file of a folder. Raises ProjectInvalid."""
+    if not source.is_dir():
+        return source
+    found = [path for path in sorted(source.iterdir()) if path.is_file() and detect.detect(path) == onnx.FORMAT]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ProjectInvalid(
+            f"A model folder must hold exactly one ONNX file; found: {names}",
+            where=str(source),
+            hint="name the file itself as model.source",
+        )
+    return found[0]
+
+
+def narrow(signature: Signature, inputs: Sequence[Any]) -> Signature:
+    """The signature with the sizes and symbols that the project names for its inputs. Raises ProjectInvalid where
+    the project contradicts the model."""
+    if not inputs:
+        return signature
+    wanted = {tensor.name: tensor for tensor in (_as_tensor(item) for item in inputs)}
+    own = {tensor.name for tensor in signature.inputs}
+    if unknown := sorted(set(wanted) - own):
+        raise ProjectInvalid(
+            f"The model has no input {unknown[0]!r}", where="model.inputs", hint=f"it has: {', '.join(sorted(own))}"
+        )
+    return Signature(
+        inputs=tuple(_narrow_one(tensor, wanted.get(tensor.name)) for tensor in signature.inputs),
+        outputs=signature.outputs,
+    )
+
+
+def _as_tensor(item: Any) -> Tensor:
+    if isinstance(item, dict):
+        return Tensor(name=item["name"], dtype=item["dtype"], shape=tuple(item["shape"]))
+    return Tensor(name=item.name, dtype=item.dtype, shape=tuple(item.shape))
+
+
+def _narrow_one(own: Tensor, wanted: Tensor | None) -> Tensor:
+    if wanted is None:
+        return own
+    fits = (
+        wanted.dtype == own.dtype
+        and len(wanted.shape) == len(own.shape)
+        and all(isinstance(have, str) or have == want for have, want in zip(own.shape, wanted.shape, strict=True))
+    )
+    if not fits:
+        raise ProjectInvalid(
+            f"Input {own.name!r} is {own.dtype}{list(own.shape)}, not {wanted.dtype}{list(wanted.shape)}",
+            where="model.inputs",
+            hint="name sizes only for dimensions that the model leaves open",
+        )
+    return wanted
+
+
+def _copy_labels(labels: Path | None, folder: Path) -> str | None:
+    if labels is None:
+        return None
+    try:
+        if labels.stat().st_size > MAX_LABELS:
+            raise ProjectInvalid("The labels file is too large", where=str(labels))
+        labels.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ProjectInvalid("There is no such labels file", where=str(labels), hint="check model.labels") from None
+    except UnicodeDecodeError:
+        raise ProjectInvalid("The labels file is not UTF-8 text", where=str(labels)) from None
+    shutil.copyfile(labels, folder / LABELS_FILE)
+    return LABELS_FILE
+
+
+__all__ = ["STAGES", "ModelSource", "Packaged", "Source", "find_model", "narrow", "package"]
