@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import detect, onnx
-from cloudmodel.formats.model import Finding, Scan, Verdict
+from cloudmodel.formats.model import Finding, Frozen, Scan, Verdict
 
 SCANNERS: Mapping[str, Callable[[Path], Sequence[Finding]]] = {"onnx": onnx.scan}
 
@@ -31,47 +30,78 @@ RULES: Mapping[str, Verdict] = {
 WORST: tuple[Verdict, ...] = ("clean", "unknown", "unsafe")
 
 
-@dataclass(frozen=True)
-class FileScan:
-    """One file's verdict."""
+class ScannedFile(Frozen):
+    """One file's verdict, in the words of the contract."""
 
-    path: Path
+    path: str
     format: str
-    scan: Scan
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def scan(self) -> Scan:
+        """The part that a manifest keeps."""
+        return Scan(verdict=self.verdict, findings=self.findings)
 
 
-def scan(path: Path) -> FileScan:
+class ScanReport(Frozen):
+    """Every file's verdict, and the worst of them."""
+
+    files: tuple[ScannedFile, ...]
+    verdict: Verdict
+
+
+def scan_paths(paths: Iterable[Path]) -> ScanReport:
+    """Scan files, and all files inside folders. Raises UsageError where there is no such path, OSError.
+
+    Weights files that a clean model beside them names were checked with it; they are listed as `onnx-weights`.
+    """
+    every = [inner for path in paths for inner in (_inside(path) if path.is_dir() else [path])]
+    scanned = [scan(path) for path in every]
+    covered = {
+        Path(each.path).parent / name
+        for each in scanned
+        if each.format == onnx.FORMAT and each.verdict == "clean"
+        for name in onnx.external_files(onnx.read_header(Path(each.path)))
+    }
+    files = tuple(
+        ScannedFile(path=each.path, format="onnx-weights", verdict="clean") if Path(each.path) in covered else each
+        for each in scanned
+    )
+    return ScanReport(files=files, verdict=max((each.verdict for each in files), key=WORST.index, default="unknown"))
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+
+
+def scan(path: Path) -> ScannedFile:
     """Scan one file. Raises UsageError where there is no such file, OSError; everything else is in the verdict."""
     try:
         kind = detect.detect(path)
     except ModelUnreadable as error:
-        return FileScan(path, "unknown", _judge([Finding(rule=UNREADABLE, location="file", detail=error.message)]))
+        return _judged(path, "unknown", [Finding(rule=UNREADABLE, location="file", detail=error.message)])
     if kind in SCANNERS:
-        return FileScan(path, kind, _judge(SCANNERS[kind](path)))
+        return _judged(path, kind, SCANNERS[kind](path))
     rule = UNREADABLE if kind == "empty" else "not-scanned"
     detail = f"this is {detect.describe(kind)}, which is not scanned here"
-    return FileScan(path, kind, _judge([Finding(rule=rule, location="file", detail=detail)]))
+    return _judged(path, kind, [Finding(rule=rule, location="file", detail=detail)])
 
 
-def worst(scans: Sequence[FileScan]) -> Verdict:
-    """The verdict on all of them together."""
-    return max((each.scan.verdict for each in scans), key=WORST.index, default="clean")
-
-
-def require_clean(result: FileScan) -> None:
+def require_clean(result: ScannedFile) -> None:
     """Raises Unsupported for a file of another format, ModelUnreadable for one that is empty, cut short or not what
     its name says, UnsafeModel with the findings for every other verdict that is not clean."""
-    where = str(result.path)
+    where = result.path
     hint = detect.HINTS.get(result.format)
     if result.format not in SCANNERS:
         what = f"This is {detect.describe(result.format)}, not a model that can be packaged"
-        if result.format in ("empty", "text", "html", "git-lfs", "unknown") or result.path.suffix == ".onnx":
+        if result.format in ("empty", "text", "html", "git-lfs", "unknown") or where.endswith(".onnx"):
             raise ModelUnreadable(what, where=where, hint=hint or "export the model again as ONNX")
         raise Unsupported(what, where=where, hint="export it to ONNX; other formats are not taken yet")
-    if result.scan.verdict == "clean":
+    if result.verdict == "clean":
         return
-    first = result.scan.findings[0]
-    details = {"findings": [finding.model_dump() for finding in result.scan.findings]}
+    first = result.findings[0]
+    details = {"findings": [finding.model_dump() for finding in result.findings]}
     if first.rule == UNREADABLE:
         raise ModelUnreadable(
             f"The model cannot be read: {first.detail}",
@@ -79,15 +109,15 @@ def require_clean(result: FileScan) -> None:
             hint="copy or export the file again",
             details=details,
         )
-    more = len(result.scan.findings) - 1
+    more = len(result.findings) - 1
     raise UnsafeModel(
-        f"The scan says {result.scan.verdict}: {first.detail}" + (f" (and {more} more)" if more else ""),
+        f"The scan says {result.verdict}: {first.detail}" + (f" (and {more} more)" if more else ""),
         where=f"{where}: {first.location}",
         hint="export the model again from a source that you trust",
         details=details,
     )
 
 
-def _judge(findings: Sequence[Finding]) -> Scan:
+def _judged(path: Path, kind: str, findings: Sequence[Finding]) -> ScannedFile:
     verdict = max((RULES[finding.rule] for finding in findings), key=WORST.index, default="clean")
-    return Scan(verdict=verdict, findings=tuple(findings))
+    return ScannedFile(path=str(path), format=kind, verdict=verdict, findings=tuple(findings))

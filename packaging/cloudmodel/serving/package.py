@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
 from cloudmodel.core import files
-from cloudmodel.core.errors import CloudmodelError, ProjectInvalid
+from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
 from cloudmodel.core.naming import PROJECT_NAME
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import detect, onnx, scan
@@ -23,32 +24,30 @@ from cloudmodel.serving import target
 
 LABELS_FILE = "labels.txt"
 MAX_LABELS = 16 << 20
-STAGES = ("scan", "load", "layout", "parity", "archive", "store")
 
 
-class Source(Protocol):
-    """What `package` needs to know; paths are absolute or relative to the current folder."""
+FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class Project(Protocol):
+    """What `package` reads of a project, in the words of cloudmodel.yaml; `settings.model.Project` has it."""
 
     @property
     def name(self) -> str: ...
     @property
-    def source(self) -> Path: ...
+    def folder(self) -> Path: ...
     @property
-    def task(self) -> str | None: ...
+    def model(self) -> Any: ...  # source, format, task, inputs, labels
     @property
-    def labels(self) -> Path | None: ...
+    def evaluate(self) -> Any: ...  # data, or None
     @property
-    def inputs(self) -> Sequence[Any]: ...
-    @property
-    def layout(self) -> str: ...
-    @property
-    def samples(self) -> Path | None: ...
+    def serve(self) -> Any: ...  # layout
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """The plain form of Source. `source` is an ONNX file or a folder with exactly one; `inputs` narrows the model's
-    own inputs ({name, dtype, shape}); `samples` is an npz file with real inputs for parity."""
+    """A model file and what the project says of it. `source` is an ONNX file or a folder with exactly one; `inputs`
+    narrows the model's own inputs (name, dtype, shape); `samples` is an npz file with real inputs for parity."""
 
     name: str
     source: Path
@@ -59,7 +58,29 @@ class ModelSource:
     samples: Path | None = None
 
 
-def package(source: Source, store: BundleStore, report: Report = silent) -> Packaged:
+def package(project: Project, store: BundleStore, report: Report = silent) -> Packaged:
+    """Build the bundle of a project's model; see `package_model`."""
+    return package_model(model_source(project), store, report)
+
+
+def model_source(project: Project) -> ModelSource:
+    """The project's model, with paths below its folder. Raises Unsupported for a format that is not taken yet."""
+    model, folder = project.model, project.folder
+    if model.format not in ("auto", onnx.FORMAT) or FACTORY.fullmatch(model.source):
+        what = f"a model of format {model.format}" if model.format != "auto" else f"a Python factory ({model.source})"
+        raise Unsupported(f"Not yet: {what}", where="cloudmodel.yaml: model", hint="export the model to an ONNX file")
+    return ModelSource(
+        name=project.name,
+        source=folder / model.source,
+        task=model.task,
+        labels=folder / model.labels if model.labels else None,
+        inputs=model.inputs,
+        layout=project.serve.layout,
+        samples=folder / project.evaluate.data if project.evaluate else None,
+    )
+
+
+def package_model(source: ModelSource, store: BundleStore, report: Report = silent) -> Packaged:
     """Build the bundle of a model and put it into `store`; the same model gives the same digest.
 
     Nothing is left behind on an error or Ctrl-C, and the store has the whole bundle or nothing. Raises
@@ -79,7 +100,7 @@ def package(source: Source, store: BundleStore, report: Report = silent) -> Pack
         ) from error
 
 
-def _package(source: Source, store: BundleStore, work: Path, report: Report) -> Packaged:
+def _package(source: ModelSource, store: BundleStore, work: Path, report: Report) -> Packaged:
     path = find_model(source.source)
     report(Progress("scan", note=path.name))
     scan.require_clean(scan.scan(path))
@@ -184,4 +205,4 @@ def _copy_labels(labels: Path | None, folder: Path) -> str | None:
     return LABELS_FILE
 
 
-__all__ = ["STAGES", "ModelSource", "Packaged", "Source", "find_model", "narrow", "package"]
+__all__ = ["ModelSource", "Packaged", "Project", "find_model", "model_source", "narrow", "package", "package_model"]

@@ -201,6 +201,7 @@ async def _run(server: Any, container: Container, listener: socket.socket) -> No
     try:
         await asyncio.get_running_loop().run_in_executor(None, container.load)
     except Exception as error:
+        log.exception("the model did not load")
         raise CloudmodelError(f"The model did not load: {_reason(error)}", where=container._model_dir) from error
     finally:
         if not container.ready:
