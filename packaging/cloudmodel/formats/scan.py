@@ -68,7 +68,12 @@ def scan_paths(paths: Iterable[Path]) -> ScanReport:
         ScannedFile(path=each.path, format="onnx-weights", verdict="clean") if Path(each.path) in covered else each
         for each in scanned
     )
-    return ScanReport(files=files, verdict=max((each.verdict for each in files), key=WORST.index, default="unknown"))
+    return ScanReport(files=files, verdict=worst(files))
+
+
+def worst(scans: Iterable[ScannedFile]) -> Verdict:
+    """The verdict on all of them together; `unknown` on none."""
+    return max((each.verdict for each in scans), key=WORST.index, default="unknown")
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cloudmodel.bundle import archive, parity, samples
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
 from cloudmodel.core import files
-from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
+from cloudmodel.core.errors import CloudmodelError, ProjectInvalid
 from cloudmodel.core.naming import PROJECT_NAME
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import detect, onnx, scan
@@ -24,24 +23,6 @@ from cloudmodel.serving import target
 
 LABELS_FILE = "labels.txt"
 MAX_LABELS = 16 << 20
-
-
-FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-class Project(Protocol):
-    """What `package` reads of a project, in the words of cloudmodel.yaml; `settings.model.Project` has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def model(self) -> Any: ...  # source, format, task, inputs, labels
-    @property
-    def evaluate(self) -> Any: ...  # data, or None
-    @property
-    def serve(self) -> Any: ...  # layout
 
 
 @dataclass(frozen=True)
@@ -58,29 +39,7 @@ class ModelSource:
     samples: Path | None = None
 
 
-def package(project: Project, store: BundleStore, report: Report = silent) -> Packaged:
-    """Build the bundle of a project's model; see `package_model`."""
-    return package_model(model_source(project), store, report)
-
-
-def model_source(project: Project) -> ModelSource:
-    """The project's model, with paths below its folder. Raises Unsupported for a format that is not taken yet."""
-    model, folder = project.model, project.folder
-    if model.format not in ("auto", onnx.FORMAT) or FACTORY.fullmatch(model.source):
-        what = f"a model of format {model.format}" if model.format != "auto" else f"a Python factory ({model.source})"
-        raise Unsupported(f"Not yet: {what}", where="cloudmodel.yaml: model", hint="export the model to an ONNX file")
-    return ModelSource(
-        name=project.name,
-        source=folder / model.source,
-        task=model.task,
-        labels=folder / model.labels if model.labels else None,
-        inputs=model.inputs,
-        layout=project.serve.layout,
-        samples=folder / project.evaluate.data if project.evaluate else None,
-    )
-
-
-def package_model(source: ModelSource, store: BundleStore, report: Report = silent) -> Packaged:
+def package(source: ModelSource, store: BundleStore, report: Report = silent) -> Packaged:
     """Build the bundle of a model and put it into `store`; the same model gives the same digest.
 
     Nothing is left behind on an error or Ctrl-C, and the store has the whole bundle or nothing. Raises
@@ -205,4 +164,4 @@ def _copy_labels(labels: Path | None, folder: Path) -> str | None:
     return LABELS_FILE
 
 
-__all__ = ["ModelSource", "Packaged", "Project", "find_model", "model_source", "narrow", "package", "package_model"]
+__all__ = ["ModelSource", "Packaged", "find_model", "narrow", "package"]
