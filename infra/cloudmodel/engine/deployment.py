@@ -1,0 +1,406 @@
+"""One evaluation of a program against a stack: what each registration leads to, and the deletions at its end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cloudmodel.core.resource import UNKNOWN, Checked, Difference, Properties, Provider, ResourceFailure
+from cloudmodel.engine import assets, planner, providers
+from cloudmodel.engine import urn as urns
+from cloudmodel.engine.diff import changed_keys, described, with_ignored
+from cloudmodel.engine.executor import Executor, completed, now, same
+from cloudmodel.engine.goal import Goal, entry
+from cloudmodel.engine.state import Resource
+from cloudmodel.engine.step import Op, Step
+from cloudmodel.engine.teardown import RETAINED, protected
+from cloudmodel.engine.values import (
+    MISSING,
+    annotated,
+    display,
+    lookup,
+    parse_path,
+    plain,
+    with_secret_keys,
+    without_references,
+)
+
+SEED_BYTES = 32
+GET_RESOURCE = "pulumi:pulumi:getResource"
+
+
+class BadRequest(Exception):
+    """The program asked for something impossible; it learns so at that line and may go on."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a deployment knows of the run. `replace` are the URNs that the user wants replaced."""
+
+    project: str
+    stack: str
+    config: Mapping[str, str]
+    secret_keys: frozenset[str]
+    folder: Path
+    replace: frozenset[str] = frozenset()
+
+
+class Deployment:
+    """Turns goals into steps, as the program asks for them; safe for many threads at once."""
+
+    def __init__(self, settings: Settings, executor: Executor, instances: providers.Providers) -> None:
+        self.settings = settings
+        self.executor = executor
+        self.instances = instances
+        self.ledger = executor.ledger
+        self.stack_urn = urns.make(
+            settings.stack, settings.project, "", urns.STACK_TYPE, f"{settings.project}-{settings.stack}"
+        )
+        self._lock = threading.Lock()
+        self._cascade = threading.Lock()
+        self._defaults_lock = threading.Lock()
+        self._seen: set[str] = set()
+        self._found_under: dict[str, str] = {}
+        self._being_deleted: dict[str, threading.Event] = {}
+        self._defaults: dict[tuple[str, str], str] = {}
+
+    # What the program asks
+
+    def register(self, goal: Goal) -> Resource:
+        """Bring one resource to what `goal` says and return its entry. Raises BadRequest and Halted."""
+        urn = self._reserve(goal.parent, goal.type, goal.name)
+        self.executor.reporter.masker.learn(goal.inputs)
+        goal = self._with_hashes(goal)
+        if goal.custom and not urns.is_provider(goal.type):
+            goal, provider = self._provided(goal)
+            with self.executor.slot():
+                return self._custom(goal, urn, provider, self._found(goal, urn))
+        with self.executor.slot():
+            old = self._found(goal, urn)
+            return self._provider(goal, urn, old) if goal.custom else self._component(goal, urn, old)
+
+    def read(self, goal: Goal, id: str) -> Resource:
+        """Read the resource `id` that others own (`.get()`) and return its entry. Raises BadRequest and Halted."""
+        urn = self._reserve(goal.parent, goal.type, goal.name)
+        goal, provider = self._provided(goal)
+        with self.executor.slot():
+            old = self.ledger.live(urn)
+            wanted = replace(entry(goal, urn, without_references(goal.inputs)), external=True, id=id)
+            if id in ("", UNKNOWN):
+                return wanted
+            step = Step(op=Op.READ, urn=urn, type=goal.type, old=old, new=wanted)
+            with self.executor.guarded(step):
+                bare = plain(wanted.inputs)
+                live = provider.read(urn, goal.type, id, bare, bare)
+                if live is None:
+                    raise ResourceFailure(f"there is no {goal.type} with the id '{id}'")
+            self.executor.reporter.masker.learn(goal.inputs)
+            doomed = old if old is not None and not old.external and old.id != id else None
+            return self.executor.write(completed(wanted, live), step=step, doomed=doomed)
+
+    def outputs(self, urn: str, outputs: Properties) -> None:
+        """Record the outputs of a component or of the stack. Raises BadRequest and Halted."""
+        self.executor.reporter.masker.learn(outputs)
+        current = self.ledger.live(urn)
+        if current is None or urn not in self._seen:
+            raise BadRequest(f"outputs for a resource that was not registered: {urn}")
+        self.executor.note(replace(current, outputs=outputs))
+
+    def invoke(self, token: str, arguments: Properties, provider: str, version: str) -> Properties:
+        """Call a function of a package; `arguments` are plain. Raises BadRequest, ResourceFailure and Halted."""
+        package = token.split(":", 1)[0]
+        if token == GET_RESOURCE:
+            return self._get_resource(str(arguments.get("urn", "")))
+        self.executor.control.check()
+        providers.refuse_foreign(token)
+        reference = provider or self._default(package, version)
+        record = replace(Resource(urn=token, type=token), provider=reference)
+        return self.instances.of(record, self._records()).invoke(token, arguments)
+
+    def _get_resource(self, urn: str) -> Properties:
+        found = self.ledger.live(urn)
+        if found is None:
+            raise BadRequest(f"there is no resource {urn}")
+        return {"urn": urn, "id": found.id, "state": found.outputs}
+
+    # Names
+
+    def _reserve(self, parent: str, type: str, name: str) -> str:
+        urn = urns.make(self.settings.stack, self.settings.project, parent, type, name)
+        with self._lock:
+            if urn in self._seen:
+                raise BadRequest(f"duplicate resource URN '{urn}'; try giving it a unique name")
+            self._seen.add(urn)
+            deleting = self._being_deleted.get(urn)
+        if deleting:
+            deleting.wait()
+        return urn
+
+    def _found(self, goal: Goal, urn: str) -> Resource | None:
+        """The entry that `goal` continues: under its own URN, or under one it had before (then renamed)."""
+        own = self.ledger.live(urn)
+        if own is not None:
+            return own
+        candidates = planner.former_urns(
+            goal,
+            urn,
+            stack=self.settings.stack,
+            project=self.settings.project,
+            parent_before=self._found_under.get(goal.parent, ""),
+            standard_parent=self.stack_urn,
+        )
+        for former in candidates:
+            old = self.ledger.live(former)
+            with self._lock:
+                if old is None or former in self._seen:
+                    continue
+                self._found_under[urn] = former
+            with self.executor.guarded(same(old, old)):
+                return self.ledger.rename(old, urn)
+        return None
+
+    def _with_hashes(self, goal: Goal) -> Goal:
+        inputs = without_references(goal.inputs) if goal.custom else goal.inputs
+        try:
+            return replace(goal, inputs=assets.hashed(inputs, self.settings.folder))
+        except (OSError, ValueError) as error:
+            raise BadRequest(f"{goal.type} '{goal.name}': {error}") from None
+
+    # Providers
+
+    def _provided(self, goal: Goal) -> tuple[Goal, Provider]:
+        """`goal` with the reference of its provider, and that provider."""
+        providers.refuse_foreign(goal.type)
+        reference = goal.provider or self._default(urns.package(goal.type), goal.version)
+        goal = replace(goal, provider=reference)
+        return goal, self.instances.of(entry(goal, goal.name, {}), self._records())
+
+    def _records(self) -> dict[str, Resource]:
+        return {item.urn: item for item in self.ledger.before.resources if urns.is_provider(item.type)}
+
+    def _default(self, package: str, version: str) -> str:
+        """The reference of the default provider of `package`, made and recorded at its first use."""
+        with self._defaults_lock:
+            known = self._defaults.get((package, version))
+            if known is not None:
+                return known
+            settings = self.settings
+            goal = Goal(
+                type=f"{urns.PROVIDER_PREFIX}{package}",
+                name=providers.default_name(version),
+                inputs=providers.default_inputs(package, version, settings.config, settings.secret_keys),
+            )
+            urn = urns.make(settings.stack, settings.project, "", goal.type, goal.name)
+            self.executor.reporter.masker.learn(goal.inputs)
+            made, _ = self._configured(goal, urn, self.ledger.live(urn))
+            self.executor.note(made)
+            with self._lock:
+                self._seen.add(urn)
+            self._defaults[package, version] = f"{urn}::{made.id}"
+            return self._defaults[package, version]
+
+    def _provider(self, goal: Goal, urn: str, old: Resource | None) -> Resource:
+        made, step = self._configured(goal, urn, old)
+        return self.executor.write(made, step=step)
+
+    def _configured(self, goal: Goal, urn: str, old: Resource | None) -> tuple[Resource, Step]:
+        """The entry of a provider whose instance is ready, and the step that brought it there."""
+        kept = {key: value for key, value in goal.inputs.items() if key in providers.ENGINE_KEYS}
+        if goal.version:
+            kept["version"] = goal.version
+        step = Step(op=Op.UPDATE if old else Op.CREATE, urn=urn, type=goal.type, old=old)
+        with self.executor.guarded(step):
+            instance, checked = self.instances.checked(urn, urns.package(goal.type), goal.inputs)
+            self._accept(goal, checked)
+            inputs = annotated(checked.inputs, goal.inputs) | kept
+            self.instances.adopt(urn, instance, checked.inputs)
+        outputs = {key: value for key, value in inputs.items() if key != "__internal"}
+        made = replace(entry(goal, urn, inputs, old=old), outputs=outputs)
+        if old is None:
+            return replace(made, id=providers.new_id(urn), created=now(), modified=now()), step
+        changes = changed_keys(plain(old.inputs), plain(inputs))
+        if not changes:
+            return made, same(made, old)
+        return replace(made, modified=now()), replace(step, diff=described(changes, old.inputs, inputs))
+
+    # Components
+
+    def _component(self, goal: Goal, urn: str, old: Resource | None) -> Resource:
+        made = entry(goal, urn, goal.inputs, old=old)
+        if old is None:
+            stamped = replace(made, created=now(), modified=now())
+            return self.executor.write(stamped, step=Step(op=Op.CREATE, urn=urn, type=goal.type, new=stamped))
+        changes = changed_keys(plain(old.inputs), plain(goal.inputs))
+        if not changes:
+            return self.executor.write(made, step=same(made, old))
+        diff = described(changes, old.inputs, goal.inputs)
+        step = Step(op=Op.UPDATE, urn=urn, type=goal.type, diff=diff, old=old, new=made)
+        return self.executor.write(replace(made, modified=now()), step=step)
+
+    # Custom resources
+
+    def _custom(self, goal: Goal, urn: str, provider: Provider, old: Resource | None) -> Resource:
+        if goal.import_id and (old is None or old.external or old.id != goal.import_id):
+            return self._import(goal, urn, provider, old)
+        if old is None or old.external:
+            made = self._checked(goal, urn, provider, None, Op.CREATE)
+            return self.executor.create(made, provider, step=Step(op=Op.CREATE, urn=urn, type=goal.type, new=made))
+        if old.pending_replacement:
+            return self._recreate(goal, urn, provider, old, Step(op=Op.REPLACE, urn=urn, type=goal.type, old=old))
+        goal = replace(goal, inputs=with_ignored(goal.inputs, old.inputs, goal.ignore_changes))
+        made = self._checked(goal, urn, provider, old, Op.UPDATE)
+        decision = self._decided(goal, provider, old, made)
+        diff = described(decision.changes, old.inputs, made.inputs)
+        step = Step(
+            op=decision.op,
+            urn=urn,
+            type=goal.type,
+            diff=diff,
+            replace_reasons=decision.reasons,
+            old=old,
+            new=made,
+        )
+        if decision.op is Op.SAME:
+            outputs = annotated(with_secret_keys(old.outputs, goal.additional_secret_outputs), made.inputs)
+            return self.executor.write(replace(made, outputs=outputs), step=step)
+        if decision.op is Op.UPDATE:
+            return self.executor.update(made, old, provider, step=step)
+        return self._replace(goal, provider, old, decision.delete_first, step)
+
+    def _decided(self, goal: Goal, provider: Provider, old: Resource, made: Resource) -> planner.Decision:
+        step = Step(op=Op.UPDATE, urn=made.urn, type=goal.type, old=old, new=made)
+        with self.executor.guarded(step):
+            difference = self._difference(provider, old, made.inputs)
+        before, after = old.provider, goal.provider
+        moved = urns.provider_urn(before) != urns.provider_urn(after) and not (
+            urns.is_default_provider(before) and urns.is_default_provider(after)
+        )
+        asked = made.urn in self.settings.replace or old.urn in self.settings.replace
+        return planner.decide(old, goal, difference, replace=asked, other_provider=bool(before) and moved)
+
+    @staticmethod
+    def _difference(provider: Provider, old: Resource, news: Properties) -> Difference:
+        return provider.diff(old.urn, old.type, old.id, plain(old.inputs), plain(old.outputs), plain(news))
+
+    def _checked(self, goal: Goal, urn: str, provider: Provider, old: Resource | None, op: Op) -> Resource:
+        """The entry that `goal` asks for, with inputs that the provider accepted."""
+        step = Step(op=op, urn=urn, type=goal.type, old=old)
+        with self.executor.guarded(step):
+            olds = plain(old.inputs) if old else None
+            checked = provider.check(urn, goal.type, olds, plain(goal.inputs), os.urandom(SEED_BYTES))
+            self._accept(goal, checked)
+        inputs = annotated(checked.inputs, goal.inputs)
+        self.executor.reporter.masker.learn(inputs)
+        return entry(goal, urn, inputs, old=old)
+
+    @staticmethod
+    def _accept(goal: Goal, checked: Checked) -> None:
+        problems = []
+        for failure in checked.failures:
+            value = lookup(goal.inputs, parse_path(failure.property))
+            shown = "" if value is MISSING else f" value {{{display(value)}}}"
+            problems.append(f"property {failure.property}{shown} has a problem: {failure.reason}")
+        if problems:
+            raise ResourceFailure(f"{goal.type} resource '{goal.name}': {'; '.join(problems)}")
+
+    def _import(self, goal: Goal, urn: str, provider: Provider, old: Resource | None) -> Resource:
+        made = self._checked(goal, urn, provider, None, Op.IMPORT)
+        step = Step(op=Op.IMPORT, urn=urn, type=goal.type, old=old, new=made)
+        with self.executor.guarded(step):
+            live = provider.read(urn, goal.type, goal.import_id, plain(made.inputs), {})
+            if live is None:
+                raise ResourceFailure(f"there is no {goal.type} with the id '{goal.import_id}' to import")
+            adopted = replace(completed(made, live), created=now(), modified=now())
+            found = replace(adopted, inputs=live.inputs or made.inputs)
+            wanted = with_ignored(made.inputs, found.inputs, goal.ignore_changes)
+            differing = sorted(self._difference(provider, found, wanted).changes)
+            if differing:
+                message = f"the inputs do not match the existing resource: {', '.join(differing)}"
+                if not self.executor.preview:
+                    raise ResourceFailure(message)
+                self.executor.reporter.say("warning", f"{message}; the import will fail", urn)
+        self.executor.reporter.masker.learn(adopted.outputs)
+        doomed = old if old is not None and not old.external else None
+        return self.executor.write(replace(adopted, inputs=wanted), step=step, doomed=doomed)
+
+    # Replacement
+
+    def _replace(self, goal: Goal, provider: Provider, old: Resource, delete_first: bool, step: Step) -> Resource:
+        if old.protect:
+            raise self.executor.failed(step, protected(old, "replaced"))
+        if goal.import_id:
+            problem = "a resource that still names an id to import cannot be replaced; remove `import_` from it"
+            raise self.executor.failed(step, ResourceFailure(problem))
+        if not delete_first:
+            made = replace(self._checked(goal, old.urn, provider, None, Op.REPLACE), id="")
+            creation = replace(step, op=Op.CREATE_REPLACEMENT)
+            return self.executor.create(made, provider, step=creation, also=(step,), doomed=old)
+        self._make_room(old, step)
+        return self._recreate(goal, old.urn, provider, old, step)
+
+    def _recreate(self, goal: Goal, urn: str, provider: Provider, old: Resource, step: Step) -> Resource:
+        made = replace(self._checked(goal, urn, provider, None, Op.REPLACE), id="")
+        creation = replace(step, op=Op.CREATE_REPLACEMENT)
+        return self.executor.create(made, provider, step=creation, also=(step,))
+
+    def _make_room(self, root: Resource, step: Step) -> None:
+        """Delete `root`, and before it every dependent that its replacement forces to be replaced too."""
+        claimed: list[Resource] = []
+        with self._cascade:
+            try:
+                self._claim_victims(root, claimed)
+                for victim in reversed(claimed):
+                    if victim.protect:
+                        raise self.executor.failed(step, protected(victim, "replaced"))
+                for victim in (*reversed(claimed), root):
+                    self._delete(victim, before=root.urn)
+            finally:
+                with self._lock:
+                    for victim in claimed:
+                        self._being_deleted.pop(victim.urn).set()
+
+    def _claim_victims(self, root: Resource, claimed: list[Resource]) -> None:
+        """Put the dependents of `root` that must be replaced with it into `claimed`; none is registered meanwhile."""
+        replaced = {root.urn}
+        for dependent in planner.dependents(root.urn, planner.topological(self.ledger.entries())):
+            if dependent.pending_replacement:
+                replaced.add(dependent.urn)
+                continue
+            unknown = {
+                key: UNKNOWN
+                for key, sources in dependent.property_dependencies.items()
+                if key in dependent.inputs and not replaced.isdisjoint(sources)
+            }
+            if not unknown:
+                continue
+            step = Step(op=Op.REPLACE, urn=dependent.urn, type=dependent.type, old=dependent)
+            with self.executor.guarded(step):
+                provider = self.instances.of(dependent, self._records())
+                difference = self._difference(provider, dependent, dependent.inputs | unknown)
+            if not difference.replaces:
+                continue
+            with self._lock:
+                if dependent.urn in self._seen:
+                    continue
+                self._being_deleted[dependent.urn] = threading.Event()
+            replaced.add(dependent.urn)
+            claimed.append(dependent)
+
+    def _delete(self, doomed: Resource, *, before: str) -> None:
+        step = Step(op=Op.DELETE_REPLACED, urn=doomed.urn, type=doomed.type, old=doomed)
+        provider = None
+        if doomed.retain_on_delete:
+            step = replace(step, note=RETAINED)
+        else:
+            with self.executor.guarded(step):
+                provider = self.instances.of(doomed, self._records())
+        self.executor.delete(doomed, provider, step=step, before=before)
+
+    # The end of the program
+
+    def leftovers(self) -> list[Resource]:
+        """The entries that the program no longer asks for, and those that were replaced."""
+        return [item for item in self.ledger.entries() if item.delete or item.urn not in self._seen]

@@ -1,0 +1,190 @@
+"""What to do about one resource, and in which order things are deleted: pure functions, no client anywhere."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cloudmodel.core.resource import Difference, DiffKind
+from cloudmodel.engine import urn as urns
+from cloudmodel.engine.diff import forced, replacing
+from cloudmodel.engine.goal import Alias, Goal
+from cloudmodel.engine.state import Key, Resource
+from cloudmodel.engine.step import Op
+
+# What an operation of a plan also allows (source: pulumi `pkg/resource/deploy/step.go`, StepOp constraints).
+ALLOWED: Mapping[Op, frozenset[Op]] = {
+    Op.UPDATE: frozenset({Op.UPDATE}),
+    Op.REPLACE: frozenset({Op.UPDATE, Op.REPLACE}),
+    Op.CREATE_REPLACEMENT: frozenset({Op.UPDATE, Op.CREATE_REPLACEMENT}),
+    Op.DELETE_REPLACED: frozenset({Op.UPDATE, Op.DELETE_REPLACED}),
+}
+ALWAYS_ALLOWED = frozenset({Op.SAME, Op.READ, Op.REFRESH})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preview found: the operations of each URN, and the paths that change in it."""
+
+    ops: Mapping[str, tuple[Op, ...]] = field(default_factory=dict)
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def refuses(self, op: Op, urn: str, paths: Iterable[str]) -> str | None:
+        """Why the plan does not allow `op` on `urn` with changes at `paths`, or None where it does."""
+        if op in ALWAYS_ALLOWED:
+            return None
+        planned = self.ops.get(urn, ())
+        if not any(op in ALLOWED.get(other, frozenset({other})) for other in planned):
+            expected = ", ".join(other.value for other in planned) or "no steps"
+            return f"{op.value} is not allowed by the plan: {expected} expected for this resource"
+        unplanned = sorted(set(paths) - set(self.paths.get(urn, ())))
+        if unplanned:
+            return f"{op.value} is not allowed by the plan: it would also change {', '.join(unplanned)}"
+        return None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do about a resource that stands: same, update or replace, and why."""
+
+    op: Op
+    changes: Mapping[str, DiffKind] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    delete_first: bool = False
+
+
+def decide(old: Resource, goal: Goal, difference: Difference, *, replace: bool, other_provider: bool) -> Decision:
+    """Same, update or replace, from the provider's word and the program's options.
+
+    `replace` is true where the user asked for a replacement; `other_provider` where the resource moves to another
+    provider, which may be another account or region.
+    """
+    changes = forced(difference.changes, goal.replace_on_changes)
+    if other_provider:
+        changes["provider"] = DiffKind.UPDATE_REPLACE
+    reasons = tuple(sorted(path for path, kind in changes.items() if kind == replacing(kind)))
+    if reasons or replace:
+        first = difference.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
+        return Decision(Op.REPLACE, changes, reasons, first)
+    if changes or old.init_errors:
+        return Decision(Op.UPDATE, changes)
+    return Decision(Op.SAME)
+
+
+def needs(entry: Resource) -> Iterator[str]:
+    """The URNs that must stand before `entry` does, some perhaps more than once."""
+    if entry.parent:
+        yield entry.parent
+    if entry.provider:
+        yield urns.provider_urn(entry.provider)
+    yield from entry.dependencies
+    for found in entry.property_dependencies.values():
+        yield from found
+    if entry.deleted_with:
+        yield entry.deleted_with
+
+
+def topological(entries: Iterable[Resource]) -> tuple[Resource, ...]:
+    """`entries` with each one after what it needs, ties by key.
+
+    A URN stands for its live entry, or for those that wait for their deletion where there is none. A circle, which
+    only entries that wait for their deletion can close, is cut at its smallest key.
+    """
+    by_key = {entry.key: entry for entry in entries}
+    keys_of: dict[str, list[Key]] = defaultdict(list)
+    for key in sorted(by_key):
+        keys_of[key[0]].append(key)
+    waits: dict[Key, set[Key]] = {}
+    users: dict[Key, list[Key]] = defaultdict(list)
+    for key, entry in by_key.items():
+        needed: set[Key] = set()
+        for urn in needs(entry):
+            known = keys_of.get(urn, [])
+            needed.update([(urn, "")] if (urn, "") in by_key else known)
+        needed.discard(key)
+        waits[key] = needed
+        for other in needed:
+            users[other].append(key)
+    ready = [key for key, needed in waits.items() if not needed]
+    heapq.heapify(ready)
+    left = sorted(waits, reverse=True)
+    ordered: list[Resource] = []
+    done: set[Key] = set()
+    while len(ordered) < len(by_key):
+        if not ready:
+            while left[-1] in done:
+                left.pop()
+            ready = [left.pop()]
+        key = heapq.heappop(ready)
+        if key in done:
+            continue
+        done.add(key)
+        ordered.append(by_key[key])
+        for user in users[key]:
+            waits[user].discard(key)
+            if not waits[user] and user not in done:
+                heapq.heappush(ready, user)
+    return tuple(ordered)
+
+
+def deletion_order(doomed: Iterable[Resource]) -> dict[Key, set[Key]]:
+    """For each entry to delete the keys of those that must be gone before it: the ones that need it (I13)."""
+    ordered = topological(doomed)
+    position = {entry.key: index for index, entry in enumerate(ordered)}
+    by_urn: dict[str, list[Resource]] = defaultdict(list)
+    for entry in ordered:
+        by_urn[entry.urn].append(entry)
+    waits: dict[Key, set[Key]] = {entry.key: set() for entry in ordered}
+    for entry in ordered:
+        for urn in needs(entry):
+            for needed in by_urn.get(urn, ()):
+                if position[needed.key] < position[entry.key]:
+                    waits[needed.key].add(entry.key)
+    return waits
+
+
+def dependents(urn: str, ordered: Iterable[Resource]) -> Iterator[Resource]:
+    """The live custom resources that use `urn`, directly or not, each after those it depends on.
+
+    `ordered` must be in topological order.
+    """
+    reached = {urn}
+    for entry in ordered:
+        if entry.delete or entry.urn == urn or reached.isdisjoint(entry.dependencies):
+            continue
+        reached.add(entry.urn)
+        if entry.custom and not entry.external and not urns.is_provider(entry.type):
+            yield entry
+
+
+def former_urns(
+    goal: Goal, urn: str, *, stack: str, project: str, parent_before: str, standard_parent: str
+) -> tuple[str, ...]:
+    """The URNs that `goal` may have had before, the likeliest first.
+
+    `parent_before` is the URN that its parent was found under, where that differs from today's; `standard_parent` is
+    the stack's URN, the parent of what has none.
+    """
+    today = urns.split(urn)
+    found: list[str] = []
+    for alias in (*goal.aliases, *([Alias()] if parent_before else [])):
+        if alias.urn:
+            found.append(alias.urn)
+            continue
+        named = alias.parent or (standard_parent if alias.no_parent else goal.parent)
+        for parent, inherited in ((named, False), (parent_before, True)):
+            if not parent or (inherited and (alias.parent or alias.no_parent)):
+                continue
+            name = alias.name or today.name
+            if inherited and not alias.name:
+                name = _inherited_name(today.name, urns.split(goal.parent).name, urns.split(parent).name)
+            type = alias.type or goal.type
+            found.append(urns.make(alias.stack or stack, alias.project or project, parent, type, name))
+    return tuple(dict.fromkeys(former for former in found if former != urn))
+
+
+def _inherited_name(name: str, parent_now: str, parent_before: str) -> str:
+    """A child that is called after its parent followed the parent's name."""
+    return parent_before + name.removeprefix(parent_now) if name.startswith(parent_now) else name

@@ -1,0 +1,212 @@
+"""A world for each test: a cloud in memory, a stack's record, and programs that the real Pulumi SDK runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pulumi
+import pytest
+
+from cloudmodel.engine import run as engine
+from cloudmodel.engine.planner import Plan
+from cloudmodel.engine.recorder import MemoryRecorder
+from cloudmodel.engine.state import Mutation, PendingOperation, Resource, State
+from cloudmodel.engine.step import Event, Op
+
+
+def _plain_module(name: str) -> ModuleType:
+    """A helper module that lies beside this file (test folders are no packages)."""
+    known = sys.modules.get(f"lifecycle_{name}")
+    if known is not None:
+        return known
+    spec = importlib.util.spec_from_file_location(f"lifecycle_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[f"lifecycle_{name}"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+fake_cloud = _plain_module("fake_cloud")
+
+
+class Thing(pulumi.CustomResource):
+    """A resource of the cloud in memory."""
+
+    arn: pulumi.Output[str]
+    name: pulumi.Output[str]
+    color: pulumi.Output[Any]
+    token: pulumi.Output[Any]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **props: Any) -> None:
+        outputs = dict.fromkeys(("arn", "name", "color", "token"))
+        super().__init__("aws:test/thing:Thing", name, {**outputs, **props}, opts)
+
+
+class Box(pulumi.ComponentResource):
+    """A component with the things in it called after it."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **props: Any) -> None:
+        super().__init__("test:index:Box", name, None, opts)
+        self.thing = Thing(f"{name}-thing", pulumi.ResourceOptions(parent=self), **props)
+        self.register_outputs({"arn": self.thing.arn})
+
+
+class Aws(pulumi.ProviderResource):
+    """An explicit provider."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **props: Any) -> None:
+        super().__init__("aws", name, props, opts)
+
+
+class MortalRecorder(MemoryRecorder):
+    """A recorder that dies with the cloud's process: what is recorded stays, and nothing is added."""
+
+    def __init__(self, state: State, cloud: Any) -> None:
+        super().__init__(state)
+        self._cloud = cloud
+        self.records: list[Mutation] = []
+
+    def _alive(self) -> None:
+        if self._cloud.dead:
+            raise fake_cloud.Crash
+
+    def begin(self, operation: PendingOperation) -> int:
+        self._alive()
+        return super().begin(operation)
+
+    def end(self, operation: int, mutation: Mutation) -> None:
+        self._alive()
+        super().end(operation, mutation)
+        self.records.append(mutation)
+
+    def write(self, mutation: Mutation) -> None:
+        self._alive()
+        super().write(mutation)
+        self.records.append(mutation)
+
+    def settle(self, operation: PendingOperation, mutation: Mutation) -> None:
+        self._alive()
+        super().settle(operation, mutation)
+        self.records.append(mutation)
+
+
+@dataclass
+class World:
+    """A stack and its cloud over several runs. Every run's events and result are kept."""
+
+    transport: Any
+    cloud: Any
+    state: State = field(default_factory=lambda: State(project="proj", stack="dev"))
+    config: dict[str, str] = field(default_factory=dict)
+    secret_keys: frozenset[str] = frozenset()
+    parallel: int = 8
+    folder: Path | None = None
+    events: list[Event] = field(default_factory=list)
+    recorder: Any = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, program: Callable[[], object]) -> engine.Run:
+        return engine.Run(
+            project="proj",
+            stack="dev",
+            program=program,
+            providers=self.cloud.factory,
+            config=self.config,
+            secret_keys=self.secret_keys,
+            parallel=self.parallel,
+            folder=self.folder,
+            transport=self.transport,
+        )
+
+    def preview(self, program: Callable[[], object], **options: Any) -> engine.Result:
+        return engine.preview(self.run(program), self.state, self.events.append, stop=self.stop, **options)
+
+    def up(
+        self, program: Callable[[], object], *, plan: Plan | None = None, replace: Iterable[str] = (), **options: Any
+    ) -> engine.Result:
+        return self._recorded(
+            lambda recorder: engine.up(
+                self.run(program), recorder, self.events.append, plan=plan, replace=replace, stop=self.stop, **options
+            )
+        )
+
+    def refresh(self, **options: Any) -> engine.Result:
+        run = self.run(lambda: None)
+        return self._recorded(
+            lambda recorder: engine.refresh(run, recorder, self.events.append, stop=self.stop, **options)
+        )
+
+    def destroy(self, **options: Any) -> engine.Result:
+        run = self.run(lambda: None)
+        return self._recorded(
+            lambda recorder: engine.destroy(run, recorder, self.events.append, stop=self.stop, **options)
+        )
+
+    def made(self, program: Callable[[], object]) -> engine.Result:
+        """An `up` that must succeed, after which the record of calls and events is empty."""
+        result = self.up(program).raise_error()
+        self.cloud.forget_calls()
+        self.events.clear()
+        return result
+
+    def entry(self, name: str) -> Resource:
+        """The live entry that is called `name`."""
+        return next(item for item in self.state.resources if item.name == name and not item.delete)
+
+    def names(self) -> list[str]:
+        """The names of the custom resources in the state, sorted; providers left out."""
+        return sorted(item.name for item in self.state.resources if item.custom and "providers" not in item.type)
+
+    def _recorded(self, work: Callable[[Any], engine.Result]) -> engine.Result:
+        self.recorder = MortalRecorder(self.state, self.cloud)
+        try:
+            return work(self.recorder)
+        finally:
+            self.state = replace(self.recorder.state)
+
+
+def ops(result: engine.Result) -> list[tuple[str, str]]:
+    """The steps as (operation, name), the stack left out."""
+    return [(step.op.value, step.name) for step in result.steps if step.type != "pulumi:pulumi:Stack"]
+
+
+def changes(result: engine.Result) -> list[tuple[str, str]]:
+    """The same, without what stays the same."""
+    return [item for item in ops(result) if item[0] != Op.SAME.value]
+
+
+@pytest.fixture(params=["stub", "grpc"])
+def world(request: pytest.FixtureRequest) -> World:
+    """An empty stack; every test that asks for it runs over both transports."""
+    return World(transport=request.param, cloud=fake_cloud.Cloud())
+
+
+@pytest.fixture
+def stub_world() -> World:
+    """An empty stack for tests that make many runs, in process only."""
+    return World(transport="stub", cloud=fake_cloud.Cloud())
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What programs of the tests are made of."""
+
+    thing: type[Thing] = Thing
+    box: type[Box] = Box
+    aws: type[Aws] = Aws
+    cloud: ModuleType = fake_cloud
+    ops: Callable[[engine.Result], list[tuple[str, str]]] = ops
+    changes: Callable[[engine.Result], list[tuple[str, str]]] = changes
+
+
+@pytest.fixture
+def kit() -> Kit:
+    return Kit()
