@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from cloudmodel.core.errors import UsageError
 from cloudmodel.core.naming import DIGEST
 
 if TYPE_CHECKING:
-    from cloudmodel.bundle.manifest import Manifest, Tensor
+    from cloudmodel.bundle.manifest import Manifest
     from cloudmodel.bundle.store import BundleStore
     from cloudmodel.settings.model import Project
 
@@ -76,8 +76,8 @@ def summary(path: Path, manifest: Manifest) -> str:
         ("size", f"{size_of(path):,} bytes"),
         ("model", f"{manifest.name}, {manifest.format}" + (f", {manifest.task}" if manifest.task else "")),
         ("layout", manifest.layout),
-        *(("input", tensor(each)) for each in manifest.signature.inputs),
-        *(("output", tensor(each)) for each in manifest.signature.outputs),
+        *(("input", tensor(each.model_dump())) for each in manifest.signature.inputs),
+        *(("output", tensor(each.model_dump())) for each in manifest.signature.outputs),
         ("scan", manifest.scan.verdict),
         (
             "parity",
@@ -85,6 +85,11 @@ def summary(path: Path, manifest: Manifest) -> str:
         ),
         ("", f"worst error {parity.max_abs_error:.3g}, relative {parity.max_rel_error:.3g}"),
     ]
+    return facts_table(facts)
+
+
+def facts_table(facts: Sequence[tuple[str, str]]) -> str:
+    """Labels and what they label, one a line."""
     width = max(len(label) for label, _ in facts)
     return "\n".join(f"{label.ljust(width)}  {text}" for label, text in facts)
 
@@ -95,14 +100,6 @@ def contents(manifest: Manifest) -> str:
     return table(("FILE", "BYTES", "SHA256"), [(entry.path, f"{entry.size:,}", entry.sha256[:12]) for entry in entries])
 
 
-def tensor(value: Tensor) -> str:
+def tensor(value: Mapping[str, Any]) -> str:
     """`input float32 [batch, 1, 8, 8]`"""
-    return f"{value.name} {value.dtype} [{', '.join(map(str, value.shape))}]"
-
-
-def trusted(digests: tuple[str, ...]) -> frozenset[str]:
-    """The digests of `--trust`. Raises UsageError for what is none."""
-    for digest in digests:
-        if not re.fullmatch(DIGEST, digest):
-            raise UsageError(f"{digest!r} is no digest", hint="--trust sha256:<64 hex digits>")
-    return frozenset(digests)
+    return f"{value['name']} {value['dtype']} [{', '.join(map(str, value['shape']))}]"

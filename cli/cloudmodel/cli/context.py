@@ -54,12 +54,14 @@ class Context:
 
     def open(self, flag: str | None, *, engine: str | None = None, offline: bool = False) -> OpenStack:
         """The chosen stack on the engine that its target, or `--engine`, asks for. Raises what reading them raises."""
-        from cloudmodel.deploy.select import open_engine
         from cloudmodel.settings.load import load_stack
 
         project = self.project()
         name = stack_name(project, flag)
         settings = load_stack(project, name)
+        # An engine is slow to import; what is wrong with the project is said before that.
+        from cloudmodel.deploy.select import open_engine
+
         return OpenStack(name, project, settings, open_engine(project, settings, name, engine=engine, offline=offline))
 
     def confirm(self, question: str, *, yes: bool) -> None:
@@ -95,7 +97,7 @@ def stack_name(project: Project, flag: str | None) -> str:
             where=str(project.folder),
             hint=f"cloudmodel stack select {known[0]}" if known else "cloudmodel stack init local --target local",
         )
-    if name not in known:
+    if name not in known or not is_stack_name(name):
         raise StackNotFound(
             f"the project has no stack {name!r}; it has {', '.join(known) if known else 'none'}",
             where=str(project.folder),
@@ -104,9 +106,14 @@ def stack_name(project: Project, flag: str | None) -> str:
     return name
 
 
+def is_stack_name(name: str) -> bool:
+    """Whether a stack may be called so: its name is part of file names, so `.` and `..` are none."""
+    return bool(STACK_NAME.fullmatch(name) and name.strip("."))
+
+
 def valid_stack_name(name: str) -> str:
     """`name`, when a stack may be called so. Raises UsageError."""
-    if not STACK_NAME.fullmatch(name) or name.strip(".") == "":
+    if not is_stack_name(name):
         raise UsageError(
             f"{name!r} cannot be a stack's name: 1 to 100 letters, digits, '_', '.' and '-'",
             hint="cloudmodel stack init dev --target local",

@@ -76,6 +76,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = str(args[0])
+        if name not in SUMMARIES and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = " or ".join(get_close_matches(name, SUMMARIES))
+            ctx.fail(f"no such command {name!r}" + (f"; did you mean {near}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, verbs in VERBS.items():
             with formatter.section(section):
@@ -119,7 +130,7 @@ def answer(arguments: Sequence[str]) -> int:
     try:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-    except BrokenPipeError:
+    except OSError:
         _abandon_output()
         code = code or FAILED
     return code

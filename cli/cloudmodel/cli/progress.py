@@ -30,9 +30,9 @@ class Lines:
         self.told: set[tuple[str, str]] = set()
 
     def __call__(self, progress: Progress, /) -> None:
-        """A task is told when it begins, when its note changes and when it is complete."""
+        """A task is told when it begins and when it is complete; one of unknown length also by its notes."""
         complete = progress.total is not None and progress.done >= progress.total
-        state = "done" if complete else progress.note
+        state = "done" if complete else progress.note if progress.total is None else ""
         if (progress.task, state) not in self.told:
             self.told.add((progress.task, state))
             self.line(f"{progress.task}: {state}" if state else progress.task)

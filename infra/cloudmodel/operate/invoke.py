@@ -1,4 +1,4 @@
-"""One prediction from an endpoint, over SageMaker's runtime API; also the list of endpoints that a place serves."""
+"""One prediction from an endpoint, over SageMaker's runtime API."""
 
 from __future__ import annotations
 
@@ -118,17 +118,6 @@ def invoke(address: Address, endpoint: str, body: bytes, *, content_type: str, a
         body=content,
         latency_ms=seconds * 1000,
         variant=response.get("InvokedProductionVariant"),
-    )
-
-
-def endpoints(address: Address) -> list[dict[str, str]]:
-    """Name and status of every endpoint, by name."""
-    with _readable_errors(address, "all endpoints"):
-        pages = address.client("sagemaker").get_paginator("list_endpoints").paginate()
-        found = [entry for page in pages for entry in page["Endpoints"]]
-    return sorted(
-        ({"name": entry["EndpointName"], "status": entry["EndpointStatus"]} for entry in found),
-        key=lambda entry: entry["name"],
     )
 
 

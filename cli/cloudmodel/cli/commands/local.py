@@ -11,7 +11,7 @@ from cloudmodel.cli import options
 from cloudmodel.cli.context import PRIVATE, Context
 
 if TYPE_CHECKING:
-    from cloudmodel.localaws.server import Running
+    from cloudmodel.settings.model import Project, StackSettings
 
 DEFAULT_REGION = "us-east-1"
 region_option = click.option("--region", metavar="REGION", help="[default: the selected stack's, else us-east-1]")
@@ -28,8 +28,18 @@ def command() -> None:
 @port_option
 def start(context: Context, region: str | None, port: int | None) -> None:
     """Start it, where it is not running yet."""
-    folder = context.project().folder
-    _show(context, "local-start", _started(context, folder, region, port))
+    from cloudmodel.localaws import server
+
+    project = context.project()
+    settings = _settings(project)
+    local = settings.local if settings else None
+    server.start(
+        home(project.folder),
+        region=region or (settings.region if settings else DEFAULT_REGION),
+        port=port or (local.port if local else None),
+        max_workers=local.max_workers if local else server.MAX_WORKERS,
+    )
+    _show(context, "local-start", project)
 
 
 @options.verb("stop", group=command)
@@ -48,22 +58,17 @@ def stop(context: Context) -> None:
 @options.verb("status", group=command)
 def status(context: Context) -> None:
     """Whether it runs, where, and the endpoints it serves."""
-    from cloudmodel.localaws import server
-
-    _show(context, "local-status", server.status(home(context.project().folder)))
+    _show(context, "local-status", context.project())
 
 
 @options.verb("reset", group=command)
-@region_option
-@port_option
-def reset(context: Context, region: str | None, port: int | None) -> None:
-    """End it and start an empty one."""
+def reset(context: Context) -> None:
+    """Let the running one forget everything it holds. The next `up` makes it again."""
     from cloudmodel.localaws import server
 
-    folder = context.project().folder
-    before = server.status(home(folder))
-    server.stop(home(folder))
-    _show(context, "local-reset", _started(context, folder, region or (before.region if before else None), port))
+    project = context.project()
+    server.reset(home(project.folder))
+    _show(context, "local-reset", project)
 
 
 def home(folder: Path) -> Path:
@@ -71,41 +76,35 @@ def home(folder: Path) -> Path:
     return folder / PRIVATE / "local"
 
 
-def _started(context: Context, folder: Path, region: str | None, port: int | None) -> Running:
-    from cloudmodel.core.errors import CloudmodelError
+def _settings(project: Project) -> StackSettings | None:
+    """The selected stack's, where there is one that can be read."""
+    from cloudmodel.cli.context import stack_name
+    from cloudmodel.core.errors import StackNotFound, UsageError
+    from cloudmodel.settings.load import load_stack
+
+    try:
+        return load_stack(project, stack_name(project, None))
+    except (UsageError, StackNotFound):
+        return None
+
+
+def _show(context: Context, verb: str, project: Project) -> None:
+    from cloudmodel.cli.output import emit, say
     from cloudmodel.localaws import server
 
-    if region is None:
-        from cloudmodel.cli.context import stack_name
-        from cloudmodel.settings.load import load_stack
-
-        try:
-            project = context.project()
-            region = load_stack(project, stack_name(project, None)).region
-        except CloudmodelError:
-            region = DEFAULT_REGION
-    return server.start(home(folder), region=region, port=port)
-
-
-def _show(context: Context, verb: str, running: Running | None) -> None:
-    from cloudmodel.cli.output import emit, say
-
-    found: dict[str, Any] = {
-        "running": running is not None,
+    place = home(project.folder)
+    running = server.status(place)
+    report: dict[str, Any] = (running and server.report(place)) or {"endpoints": []}
+    found = {
         "endpoint_url": running.endpoint_url if running else None,
         "pid": running.pid if running else None,
         "region": running.region if running else None,
-        "endpoints": [],
     }
-    if running is not None:
-        from cloudmodel.operate.invoke import Address, endpoints
-
-        found["endpoints"] = endpoints(Address(running.region, running.endpoint_url))
     if context.json:
-        emit(verb, found)
+        emit(verb, {**report, **found, "running": running is not None})
     elif running is None:
         say("the local AWS is not running")
     else:
         say(f"the local AWS runs at {running.endpoint_url} (region {running.region}, pid {running.pid})")
-        for endpoint in found["endpoints"]:
+        for endpoint in report["endpoints"]:
             say(f"    {endpoint['name']}: {endpoint['status']}")

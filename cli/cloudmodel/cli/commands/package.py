@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cloudmodel.cli import options
 from cloudmodel.cli.context import Context
+
+if TYPE_CHECKING:
+    from cloudmodel.serving.package import ModelSource
+    from cloudmodel.settings.model import Project
 
 
 @options.verb("package", exits=(3, 14, 15))
 @click.option("--push", is_flag=True, help="Also put it where `bundles` in cloudmodel.yaml says.")
 def command(context: Context, push: bool) -> None:
     """Scan, load and export the model, prove parity, and keep the bundle by its digest."""
-    from cloudmodel.bundle.archive import read_manifest
     from cloudmodel.cli import bundles
     from cloudmodel.cli.output import emit, say
     from cloudmodel.cli.progress import reporting
     from cloudmodel.serving.package import package
 
     project = context.project()
-    store = bundles.store(project)
     with reporting(debug=context.debug) as report:
-        packaged = package(project, store, report)
-    path = store.get(packaged.digest)
+        packaged = package(model_source(project), bundles.store(project), report)
     if push:
-        bundles.store(project, shared=True).put(path)
-    manifest = read_manifest(path)
+        bundles.store(project, shared=True).put(packaged.archive)
     if context.json:
-        emit("package", {**bundles.as_json(path, manifest), "pushed": project.bundles if push else None})
+        pushed = project.bundles if push else None
+        emit("package", {**bundles.as_json(packaged.archive, packaged.manifest), "pushed": pushed})
         return
-    say(bundles.summary(path, manifest))
+    say(bundles.summary(packaged.archive, packaged.manifest))
     if push:
         say(f"pushed to {project.bundles}")
+
+
+def model_source(project: Project) -> ModelSource:
+    """What cloudmodel.yaml says of the model, with paths from the project's folder. Raises Unsupported."""
+    from cloudmodel.core.errors import Unsupported
+    from cloudmodel.serving.package import ModelSource
+
+    if project.model.format not in ("auto", "onnx"):
+        raise Unsupported(
+            f"format {project.model.format} is not taken yet",
+            where=f"{project.folder / 'cloudmodel.yaml'}: model.format",
+            hint="export the model to ONNX and leave the format out",
+        )
+    held_out = project.folder / project.evaluate.data if project.evaluate else None
+    return ModelSource(
+        name=project.name,
+        source=project.folder / project.model.source,
+        task=project.model.task,
+        labels=project.folder / project.model.labels if project.model.labels else None,
+        inputs=project.model.inputs,
+        layout=project.serve.layout,
+        samples=held_out if held_out is not None and held_out.suffix == ".npz" and held_out.is_file() else None,
+    )

@@ -13,10 +13,10 @@ from cloudmodel.cli.exit_codes import UNSAFE
 COLOURS = {"clean": "green", "unsafe": "red", "unknown": "yellow"}
 
 
-@options.verb("scan", exits=(14,))
+@options.verb("scan", exits=(UNSAFE,))
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def command(context: Context, paths: tuple[Path, ...]) -> None:
-    """Look at model files without loading them. Ends with 0 only where every one is clean, else with 14."""
+    """Look at model files, and every file of a folder, without loading them. Ends with 0 only where all are clean."""
     from cloudmodel.cli.output import emit, say
     from cloudmodel.formats.scan import scan_paths
 
@@ -25,8 +25,10 @@ def command(context: Context, paths: tuple[Path, ...]) -> None:
         emit("scan", found.model_dump(mode="json"))
     else:
         for file in found.files:
-            say(f"{file.verdict:<8}{file.path} ({file.format})", fg=COLOURS[file.verdict])
+            say(f"{file.verdict:<8} {file.path} ({file.format})", fg=COLOURS[file.verdict])
             for finding in file.findings:
-                say(f"        {finding.rule} at {finding.location}: {finding.detail}")
+                say(f"         {finding.rule} at {finding.location}: {finding.detail}")
+        if not found.files:
+            say("no file to scan")
     if found.verdict != "clean":
         click.get_current_context().exit(UNSAFE)

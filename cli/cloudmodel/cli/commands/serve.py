@@ -13,7 +13,7 @@ from cloudmodel.cli.context import Context
 
 @options.verb("serve", exits=(14,))
 @click.argument("bundle", metavar="[BUNDLE]", required=False)
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 def command(context: Context, bundle: str | None, port: int, host: str) -> None:
     """Serve a bundle as SageMaker's container would (GET /ping, POST /invocations), until Ctrl-C."""
@@ -30,5 +30,5 @@ def command(context: Context, bundle: str | None, port: int, host: str) -> None:
         else:
             folder = Path(scratch) / "model"
             extract(path, folder)
-        note(f"serving {path} on http://{host}:{port or 'a free port'} (Ctrl-C ends it)")
+        note(f"serving {path} on http://{host}:{port} (Ctrl-C ends it)")
         serve(folder, host, port)
