@@ -1,4 +1,5 @@
-"""The main job: a model file becomes an endpoint that predicts, a second `up` changes nothing, `destroy` leaves nothing."""
+"""The main job: a model file becomes an endpoint that predicts, a second `up` changes nothing, `destroy` leaves
+nothing."""
 
 from __future__ import annotations
 

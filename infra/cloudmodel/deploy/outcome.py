@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloudmodel.deploy.binding import Binding
 from cloudmodel.engine.step import Op, Step
 
 COUNTED = {
@@ -25,7 +26,8 @@ class Outcome:
     """The plan of a preview, or what an up, refresh or destroy did.
 
     `steps` are in canonical order (topological, ties by URN) and hold the `same` ones too. `outputs` are the stack's,
-    secrets masked unless they were asked for. `account` is None where no credentials were used.
+    secrets masked unless they were asked for. `binding` is what a preview was made from. `account` is None where
+    no credentials were used.
     """
 
     stack: str
@@ -37,6 +39,7 @@ class Outcome:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     duration_s: float | None = None
+    binding: Binding | None = None
 
     @property
     def summary(self) -> dict[str, int]:

@@ -1,0 +1,272 @@
+"""The embedded engine on a project's stack: joins the program, the provider, the local AWS and the stack's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudmodel.core.errors import UnexpectedChanges, Unsupported, UsageError
+from cloudmodel.core.files import write_text
+from cloudmodel.core.resource import Provider
+from cloudmodel.deploy import landed, sealed
+from cloudmodel.deploy.binding import Binding, program_digest, settings_digest, tool_version
+from cloudmodel.deploy.engines import Options, Update
+from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.deploy.select import EMBEDDED
+from cloudmodel.engine import run as engine
+from cloudmodel.engine.backend import StackFolder
+from cloudmodel.engine.journal import Journal
+from cloudmodel.engine.normal import fingerprint
+from cloudmodel.engine.recorder import MemoryRecorder
+from cloudmodel.engine.secrets import Secrets, passphrase_source
+from cloudmodel.engine.state import State
+from cloudmodel.engine.step import Diagnostic, Event, Events
+from cloudmodel.engine.urn import STACK_TYPE
+from cloudmodel.engine.values import is_secret, plain, rewritten
+from cloudmodel.localaws import server as localaws
+from cloudmodel.localaws.identity import Running
+from cloudmodel.program.build import resolve_bundle
+from cloudmodel.provider.provider import AwsProvider
+from cloudmodel.settings.model import Project, StackSettings
+
+PRIVATE = ".cloudmodel"
+PARALLEL = 8
+ANOTHER_CLOUD = "the local AWS was started anew since the last update, and what stood in it is gone: it is made again"
+
+
+@dataclass
+class _Session:
+    """One run against a local AWS that answers."""
+
+    cloud: Running
+    run: engine.Run
+    binding: Binding
+    refresh: bool
+    events: Events
+    warnings: list[str]
+    started: float
+
+
+class EmbeddedEngine:
+    """Implements `engines.Engine` for stacks whose target is `local`, and previews any stack without credentials."""
+
+    name = EMBEDDED
+
+    def __init__(self, project: Project, settings: StackSettings, stack: str) -> None:
+        home = project.folder / PRIVATE
+        self._project = project
+        self._settings = settings
+        self._stack = stack
+        self._home = home
+        self._secrets = Secrets(passphrase_source(home / "passphrase"), settings.encryption_salt or "")
+        self._folder = StackFolder(home, project.pulumi_name, stack, self._secrets)
+        self._stopped = threading.Event()
+        self._previewed: tuple[Binding, engine.Plan] | None = None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def preview(self, options: Options, events: Events) -> Outcome:
+        state = self._folder.load()
+        with self._session(state, options, events) as session:
+            result = engine.preview(
+                session.run, state, session.events, replace=options.replace, refresh=session.refresh, stop=self._stopped
+            )
+            outcome = self._outcome(session, result, options)
+            self._previewed = (session.binding, engine.plan_of(result.steps))
+            return _expected(outcome, options)
+
+    def up(self, options: Options, events: Events) -> Outcome:
+        with self._recorded("up", options) as journal, self._session(journal.state, options, events) as session:
+            plan = self._plan(session.binding, options)
+            result = engine.up(
+                session.run, journal, session.events,
+                plan=plan, replace=options.replace, refresh=session.refresh, stop=self._stopped,
+            )  # fmt: skip
+            landed.tell_rolled_back(session.cloud, result)
+            outcome = self._done(session, journal, result, options)
+            landed.prove(session.cloud, result.state)
+            return outcome
+
+    def refresh(self, options: Options, events: Events) -> Outcome:
+        with self._recorded("refresh", options) as journal, self._session(journal.state, options, events) as session:
+            result = engine.refresh(session.run, journal, session.events, stop=self._stopped)
+            return _expected(self._done(session, journal, result, options), options)
+
+    def preview_destroy(self, options: Options, events: Events) -> Outcome:
+        recorder = MemoryRecorder(self._folder.load())
+        with self._session(recorder.state, options, events) as session:
+            result = engine.destroy(session.run, recorder, session.events, preview=True, stop=self._stopped)
+            return self._outcome(session, result, options)
+
+    def destroy(self, options: Options, events: Events) -> Outcome:
+        with self._recorded("destroy", options) as journal, self._session(journal.state, options, events) as session:
+            if session.refresh:
+                engine.refresh(session.run, journal, session.events, stop=self._stopped).raise_error()
+            result = engine.destroy(session.run, journal, session.events, stop=self._stopped)
+            return self._done(session, journal, result, options)
+
+    def outputs(self, *, show_secrets: bool = False) -> Mapping[str, Any]:
+        state = self._folder.load()
+        stack = next((entry for entry in state.resources if entry.type == STACK_TYPE), None)
+        return shown(stack.outputs if stack else {}, show_secrets=show_secrets)
+
+    def history(self) -> tuple[Update, ...]:
+        entries = [asdict(entry) for entry in self._folder.history()]
+        return tuple(Update(**{key: value for key, value in entry.items() if key != "lock"}) for entry in entries)
+
+    def cancel(self) -> str | None:
+        holder = self._folder.holder()
+        return self._folder.unlock(holder.id).describe() if holder else None
+
+    def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        return self._folder.export(show_secrets=show_secrets)
+
+    def import_state(self, document: Mapping[str, Any]) -> None:
+        self._folder.import_(document)
+
+    def verify_state(self) -> tuple[str, ...]:
+        return self._folder.verify()
+
+    def unlock(self, lock_id: str) -> None:
+        self._folder.unlock(lock_id)
+
+    def remove(self, *, force: bool = False) -> None:
+        self._folder.remove(force=force)
+
+    @contextlib.contextmanager
+    def _recorded(self, verb: str, options: Options) -> Iterator[Journal]:
+        if self._settings.target != "local":
+            raise Unsupported(
+                f"an offline plan cannot be carried out: {verb} needs the official engine",
+                where=f"stack {self._stack}, target {self._settings.target}",
+            )
+        environment = _environment(self._project.folder)
+        with self._folder.open(verb, message=options.message, environment=environment) as journal:
+            yield journal
+
+    @contextlib.contextmanager
+    def _session(self, state: State, options: Options, events: Events) -> Iterator[_Session]:
+        """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI."""
+        started = time.monotonic()
+        region = self._settings.region
+        cloud = localaws.start(self._home / "local", region=region)
+        another_cloud = bool(state.resources or state.pending) and self._remembered() != cloud.instance_id
+        warnings: list[str] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Diagnostic) and event.severity == "warning":
+                warnings.append(event.message)
+            events(event)
+
+        def provider(package: str) -> Provider:
+            if package != "aws":
+                raise Unsupported(f"the embedded engine has no provider for the package {package!r}")
+            return AwsProvider(endpoint_url=cloud.endpoint_url)
+
+        if another_cloud:
+            listen(Diagnostic("warning", ANOTHER_CLOUD))
+        run = engine.Run(
+            project=self._project.pulumi_name, stack=self._stack, program=_script(self._project.folder),
+            providers=provider, config=self._config(), secret_keys=self._settings.secret_keys,
+            parallel=options.parallel or PARALLEL, folder=self._project.folder,
+        )  # fmt: skip
+        with contextlib.chdir(self._project.folder):
+            binding = self._binding(cloud, state)
+            yield _Session(cloud, run, binding, options.refresh or another_cloud, listen, warnings, started)
+
+    def _binding(self, cloud: Running, state: State) -> Binding:
+        try:
+            bundle, _ = resolve_bundle(self._project, self._settings)
+        except UsageError:
+            bundle = ""  # the program says so itself; destroy and refresh need none
+        return Binding(
+            project=self._project.pulumi_name, stack=self._stack, target=self._settings.target, engine=self.name,
+            region=self._settings.region, cloud=cloud.instance_id, version=tool_version(),
+            program=program_digest(self._project.folder), settings=settings_digest(self._settings), bundle=bundle,
+            state=fingerprint(state),
+        )  # fmt: skip
+
+    def _config(self) -> dict[str, str]:
+        salt, secret = self._settings.encryption_salt or "", self._settings.secret_keys
+        return {
+            key: self._secrets.decrypt(value, salt) if key in secret else value
+            for key, value in self._settings.raw.items()
+        }
+
+    def _plan(self, current: Binding, options: Options) -> engine.Plan | None:
+        """What this `up` may do: the sealed plan's steps, or those that this engine previewed a moment ago."""
+        if options.plan:
+            plan = sealed.load(options.plan)
+            plan.binding.require(current, where=str(options.plan))
+            return plan.steps
+        if self._previewed:
+            binding, previewed = self._previewed
+            binding.require(current, where=f"stack {self._stack}")
+            return previewed
+        return None
+
+    def _done(self, session: _Session, journal: Journal, result: engine.Result, options: Options) -> Outcome:
+        """The outcome of a run that changed things, noted in the stack's folder. Raises the run's own error."""
+        outcome = self._outcome(session, result, options)
+        journal.summary = dict(outcome.summary)
+        if self._remembered() != session.cloud.instance_id:
+            write_text(self._folder.folder / "cloud", session.cloud.instance_id + "\n", mode=0o600)
+        return outcome
+
+    def _outcome(self, session: _Session, result: engine.Result, options: Options) -> Outcome:
+        """The result in the verbs' words. Raises the run's own error."""
+        result.raise_error()
+        return Outcome(
+            stack=self._stack, target=self._settings.target, engine=self.name, region=self._settings.region,
+            steps=result.steps, outputs=shown(result.outputs, show_secrets=options.show_secrets),
+            warnings=tuple(session.warnings), duration_s=time.monotonic() - session.started, binding=session.binding,
+        )  # fmt: skip
+
+    def _remembered(self) -> str:
+        """Which local AWS the state speaks of."""
+        with contextlib.suppress(OSError):
+            return (self._folder.folder / "cloud").read_text().strip()
+        return ""
+
+
+def shown(outputs: Mapping[str, Any], *, show_secrets: bool) -> dict[str, Any]:
+    """A stack's outputs for eyes: secrets are `[secret]` unless they were asked for."""
+    values: dict[str, Any] = dict(outputs)
+    if not show_secrets:
+        values = rewritten(values, lambda node: "[secret]" if is_secret(node) else node)
+    return dict(plain(values))
+
+
+def _script(folder: Path) -> Callable[[], object]:
+    """The project's program: its `__main__.py`, run as Pulumi's language host runs it."""
+    return lambda: runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
+
+
+def _expected(outcome: Outcome, options: Options) -> Outcome:
+    if options.expect_no_changes and outcome.changes:
+        raise UnexpectedChanges(
+            "no changes were expected, and there are some",
+            where=f"stack {outcome.stack}",
+            hint=f"cloudmodel preview --diff --stack {outcome.stack}",
+        )
+    return outcome
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Who and what made an update, for the history."""
+    known = {"cloudmodel": tool_version(), "user": os.environ.get("USER", ""), "ci": os.environ.get("CI_JOB_URL", "")}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
+        )
+        known["git.commit"] = commit.stdout.strip()
+    return {key: value for key, value in known.items() if value}

@@ -1,0 +1,39 @@
+"""Which engine carries a stack out: its target decides, or the user by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudmodel.core.errors import Unsupported
+from cloudmodel.settings.model import Project, StackSettings
+
+if TYPE_CHECKING:
+    from cloudmodel.deploy.engines import Engine
+
+EMBEDDED = "embedded"
+OFFICIAL = "official"
+
+
+def open_engine(
+    project: Project, settings: StackSettings, stack: str, *, engine: str | None = None, offline: bool = False
+) -> Engine:
+    """The engine for `stack`; `offline` plans a stack of any target on the embedded one, without credentials.
+
+    Raises Unsupported for an engine that cannot carry the target out.
+    """
+    chosen = engine or (EMBEDDED if settings.target == "local" or offline else OFFICIAL)
+    if chosen != EMBEDDED:
+        raise Unsupported(
+            "this version deploys with the embedded engine to the local AWS only; the official engine is not in it yet",
+            where=f"stack {stack}, target {settings.target}",
+            hint=f"cloudmodel preview --stack {stack} --offline plans it without an account",
+        )
+    if settings.target != "local" and not offline:
+        raise Unsupported(
+            "the embedded engine deploys to the local AWS only",
+            where=f"stack {stack}, target {settings.target}",
+            hint=f"leave --engine out, or plan with: cloudmodel preview --stack {stack} --offline",
+        )
+    from cloudmodel.deploy.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(project, settings, stack)
