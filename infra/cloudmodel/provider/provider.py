@@ -1,0 +1,164 @@
+"""The AWS provider: one object that the embedded engine talks to, in pulumi_aws 7.x words.
+
+Everything generic is here and driven by the tables of rules/: check, diff, previews, errors for types that it does
+not have. What is special to a type is in the file of its service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from cloudmodel.core.resource import (
+    UNKNOWN,
+    Checked,
+    Difference,
+    Live,
+    Properties,
+    ResourceFailure,
+)
+from cloudmodel.provider import autoscaling, checks, cloudwatch, config, diffs, iam, kms, logs, s3, sagemaker, sns, sts
+from cloudmodel.provider.checks import DEFAULTS
+from cloudmodel.provider.cloud import Account, Cloud
+from cloudmodel.provider.managed import Managed
+from cloudmodel.provider.rules import RULES
+from cloudmodel.provider.rules.form import Rule
+from cloudmodel.provider.waiters import Waiter
+
+MANAGED: Mapping[str, Managed] = {
+    each.type: each
+    for service in (s3, kms, iam, sagemaker, autoscaling, cloudwatch, logs, sns)
+    for each in service.TYPES
+}
+
+
+class AwsProvider:
+    """Implements core.resource.Provider for AWS with boto3.
+
+    `endpoint_url` sends every call to one address, the local AWS; `waiter` is how it waits for the cloud.
+    """
+
+    def __init__(self, endpoint_url: str | None = None, waiter: Waiter | None = None) -> None:
+        self._endpoint_url = endpoint_url
+        self._waiter = waiter or Waiter()
+        self._account: Account | None = None
+
+    def check_config(self, inputs: Properties) -> Checked:
+        return config.check(inputs)
+
+    def configure(self, inputs: Properties) -> None:
+        """Raises ResourceFailure without credentials, and for an account that aws:allowedAccountIds does not name."""
+        configuration = config.load(inputs)
+        account = Account(configuration, self._endpoint_url, self._waiter)
+        allowed, forbidden = configuration.allowed_accounts, configuration.forbidden_accounts
+        if allowed or forbidden:
+            if (allowed and account.id not in allowed) or account.id in forbidden:
+                raise ResourceFailure(
+                    f"the credentials belong to account {account.id}, which this stack must not touch"
+                    + (f" (aws:allowedAccountIds: {', '.join(allowed)})" if allowed else ""),
+                    request="sts GetCallerIdentity",
+                    hint="switch AWS_PROFILE, or correct aws:allowedAccountIds in Pulumi.<stack>.yaml",
+                )
+        elif not (configuration.skip_credentials or configuration.skip_account):
+            account.identity  # noqa: B018  (asked once, here, so that bad credentials fail before any resource)
+        self._account = account
+
+    def check(self, urn: str, type: str, olds: Properties | None, news: Properties, seed: bytes) -> Checked:
+        tags = self._account.configuration.default_tags if self._account else {}
+        return checks.check(_rule(type), urn, olds, news, seed, tags)
+
+    def diff(
+        self, urn: str, type: str, id: str, old_inputs: Properties, old_outputs: Properties, news: Properties
+    ) -> Difference:
+        region = self._configured().region
+        return diffs.diff(_rule(type), old_inputs, old_outputs, news, region)
+
+    def create(self, urn: str, type: str, inputs: Properties, timeout: float | None, preview: bool) -> Live:
+        if preview:
+            return _foreseen("", _rule(type), inputs, {})
+        return _managed(type).create(self._cloud(inputs), inputs, timeout)
+
+    def read(self, urn: str, type: str, id: str, inputs: Properties, outputs: Properties) -> Live | None:
+        return _managed(type).read(self._cloud(inputs, outputs), id, _known(inputs, outputs))
+
+    def update(
+        self,
+        urn: str,
+        type: str,
+        id: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        timeout: float | None,
+        preview: bool,
+    ) -> Live:
+        if preview:
+            return _foreseen(id, _rule(type), news, old_outputs)
+        old = _known(old_inputs, old_outputs)
+        return _managed(type).update(self._cloud(news, old_outputs), id, old, news, timeout)
+
+    def delete(
+        self, urn: str, type: str, id: str, inputs: Properties, outputs: Properties, timeout: float | None
+    ) -> None:
+        _managed(type).delete(self._cloud(inputs, outputs), id, _known(inputs, outputs), timeout)
+
+    def find(self, urn: str, type: str, inputs: Properties) -> str | None:
+        return _managed(type).find(self._cloud(inputs), inputs)
+
+    def invoke(self, token: str, arguments: Properties) -> Properties:
+        function = sts.FUNCTIONS.get(token)
+        if function is None:
+            raise ResourceFailure(
+                f"the function {token} is not done by this provider",
+                hint="use --engine official, which has all of pulumi_aws",
+            )
+        return function(self._cloud(arguments), arguments)
+
+    def _configured(self) -> Account:
+        if self._account is None:
+            raise ResourceFailure("the AWS provider is not configured")
+        return self._account
+
+    def _cloud(self, *sources: Properties) -> Cloud:
+        """The region that a resource names, else the provider's."""
+        region = next((each["region"] for each in sources if each.get("region")), None)
+        return self._configured().at(region)
+
+
+def _rule(type: str) -> Rule:
+    rule = RULES.get(type)
+    if rule is None:
+        near = get_close_matches(type, RULES, 1)
+        raise ResourceFailure(
+            f"{type} is not a resource of this provider",
+            hint=(f"did you mean {near[0]}? " if near else "") + "--engine official has all of pulumi_aws",
+        )
+    return rule
+
+
+def _managed(type: str) -> Managed:
+    _rule(type)
+    return MANAGED[type]
+
+
+def _known(inputs: Properties, outputs: Properties) -> Properties:
+    """All that the state says: live values where it has them, else what was asked for."""
+    return {**inputs, **outputs}
+
+
+def _foreseen(id: str, rule: Rule, news: Properties, old_outputs: Properties) -> Live:
+    """What a create or update will give, as far as a preview can know; no call is made."""
+    said = {name: value for name, value in news.items() if name != DEFAULTS}
+    unknown: dict[str, Any] = {}
+    if id:
+        unknown = dict.fromkeys(rule.volatile, UNKNOWN)
+        kept = {name: old_outputs[name] for name in rule.outputs if name in old_outputs}
+        filled = {n: old_outputs[n] for n, each in rule.fields.items() if each.computed and n in old_outputs}
+        said = {**filled, **kept, **unknown, **said}
+    else:
+        silent = [name for name, each in rule.fields.items() if each.computed and name not in said]
+        said = {**dict.fromkeys((*rule.outputs, *silent), UNKNOWN), **said}
+    if "tagsAll" in rule.outputs:
+        said["tagsAll"] = news.get("tags", {})
+    return Live(id, said, news)
