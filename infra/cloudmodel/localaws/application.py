@@ -127,6 +127,8 @@ class Application:
         status, headers = int(told[0].split()[0]), _merged(told[1])
         if status in (404, 405, 500) and _HTML.match(body):
             return _missing(request)
+        if status == 403 and not body and request.method != "HEAD" and request.scope[2] == "s3":
+            return error(request, 403, "AccessDenied", "Access Denied")
         return Answer(status, body, headers)
 
 

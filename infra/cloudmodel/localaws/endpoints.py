@@ -230,7 +230,7 @@ class Endpoints:
             data.digest,
             data.unpack,
             dict(container.get("Environment") or {}),
-            settings.get("ContainerStartupHealthCheckTimeoutInSeconds") or STARTUP_TIMEOUT,
+            startup_timeout(settings),
         )
         try:
             worker = self._pool.acquire(order)
@@ -245,6 +245,11 @@ class Endpoints:
         )
         worker.listen(stream)
         return Variant(name, settings.get("InitialVariantWeight", 1.0), worker, stream)
+
+
+def startup_timeout(settings: Mapping[str, Any]) -> float:
+    """Seconds within which a variant's container must turn healthy."""
+    return float(settings.get("ContainerStartupHealthCheckTimeoutInSeconds") or STARTUP_TIMEOUT)
 
 
 def as_float32(value: float) -> float:

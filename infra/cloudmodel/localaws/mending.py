@@ -1,8 +1,35 @@
-"""Moto's faults that a subclass cannot reach, mended in place; each line says what AWS does."""
+"""Moto's faults that a subclass cannot reach, mended in place; each comment says what AWS does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
+
+# What policies may ask of a request here. The local AWS stands for AWS's TLS addresses.
+CONTEXT = {"aws:securetransport": "true"}
+_OPERATORS: Mapping[str, Callable[[str, list[str]], bool]] = {
+    "Bool": lambda actual, expected: actual.lower() in [value.lower() for value in expected],
+    "StringEquals": lambda actual, expected: actual in expected,
+    "StringNotEquals": lambda actual, expected: actual not in expected,
+    "StringLike": lambda actual, expected: any(fnmatchcase(actual, value) for value in expected),
+}
+
+
+def applies(conditions: Mapping[str, Mapping[str, Any]], incoming: Mapping[str, str]) -> bool:
+    """Whether a statement with these conditions applies to a request that brings `incoming`.
+
+    A key or an operator that is not known here does not apply: a policy that nobody can judge refuses nothing.
+    """
+    context = {**CONTEXT, **{key.lower(): value for key, value in incoming.items()}}
+    for operator, keys in conditions.items():
+        for key, value in keys.items():
+            expected = [str(entry) for entry in (value if isinstance(value, list) else [value])]
+            actual = context.get(key.lower())
+            test = _OPERATORS.get(operator)
+            if actual is None or test is None or not test(actual, expected):
+                return False
+    return True
 
 
 def mend(sagemaker: type, autoscaling: type) -> None:
@@ -16,8 +43,8 @@ def mend(sagemaker: type, autoscaling: type) -> None:
     moto.sagemaker.urls.url_paths["{0}/$"] = sagemaker.dispatch  # type: ignore[attr-defined]
     moto.applicationautoscaling.urls.url_paths["{0}/$"] = autoscaling.dispatch  # type: ignore[attr-defined]
 
-    # A statement whose condition is not met does not apply. Moto takes it for a denial, and so refuses every
-    # PutObject under a TLS-only bucket policy.
+    # A statement whose condition is not met does not apply. Moto takes operators that it does not know, Bool among
+    # them, for met, and unmet ones for a denial: under a TLS-only bucket policy it refuses every PutObject.
     judge = IAMPolicyStatement.is_action_permitted
 
     def is_action_permitted(
@@ -27,7 +54,7 @@ def mend(sagemaker: type, autoscaling: type) -> None:
         principal: str | None = None,
         incoming_condition_values: dict[str, str] | None = None,
     ) -> Any:
-        if not self._check_conditions(incoming_condition_values):
+        if not applies(self._statement.get("Condition") or {}, incoming_condition_values or {}):
             return PermissionResult.NEUTRAL
         return judge(self, action, resource, principal, incoming_condition_values)
 
