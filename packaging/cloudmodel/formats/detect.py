@@ -65,14 +65,14 @@ def detect(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise UsageError("There is no such file", where=str(path), hint="check model.source") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ModelUnreadable("Not a regular file", where=str(path))
-        if status.st_size == 0:
-            return "empty"
-        head = file.read(HEAD)
-    return sniff(head, status.st_size)
+        head = os.read(descriptor, HEAD)
+    finally:
+        os.close(descriptor)
+    return sniff(head, status.st_size) if head else "empty"
 
 
 def sniff(head: bytes, size: int) -> str:

@@ -10,7 +10,6 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
@@ -54,12 +53,12 @@ def load(path: Path) -> Model:
         _check_versions(header, path)
         onnx_weights.check_finite(buffer, header, path)
     _check_with_onnx(path)
-    shapes = _load_with_onnxruntime(path)
+    _load_with_onnxruntime(path)
     return Model(
         format=FORMAT,
         path=path,
         files=(path.name, *external_files(header)),
-        signature=_signature(header, shapes, path),
+        signature=_signature(header, path),
         facts={"opsets": dict(sorted(header.opsets.items())), "ir_version": header.ir_version,
                "producer": header.producer},
     )  # fmt: skip
@@ -77,7 +76,7 @@ def read_header(path: Path) -> Header:
 
 def signature(path: Path) -> Signature:
     """Inputs and outputs as declared; initializers are not inputs. Raises ModelUnreadable, Unsupported."""
-    return _signature(read_header(path), {}, path)
+    return _signature(read_header(path), path)
 
 
 def external_files(header: Header) -> tuple[str, ...]:
@@ -237,28 +236,26 @@ def _check_with_onnx(path: Path) -> None:
         raise ModelUnreadable(f"onnx's checker refuses it: {_line(error)}", where=str(path)) from None
 
 
-def _load_with_onnxruntime(path: Path) -> dict[str, list[Any]]:
-    """Shapes of the outputs as onnxruntime infers them."""
+def _load_with_onnxruntime(path: Path) -> None:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelUnreadable(f"onnxruntime cannot load it: {_line(error)}", where=str(path)) from None
-    return {node.name: list(node.shape) for node in session.get_outputs()}
 
 
-def _signature(header: Header, shapes: dict[str, list[Any]], path: Path) -> Signature:
+def _signature(header: Header, path: Path) -> Signature:
     inputs = [value for value in header.inputs if value.name not in header.initializers]
     return Signature(
-        inputs=tuple(_tensor(value, None, path) for value in inputs),
-        outputs=tuple(_tensor(value, shapes.get(value.name), path) for value in header.outputs),
+        inputs=tuple(_tensor(value, path) for value in inputs),
+        outputs=tuple(_tensor(value, path) for value in header.outputs),
     )
 
 
-def _tensor(value: ValueInfo, inferred: list[Any] | None, path: Path) -> Tensor:
+def _tensor(value: ValueInfo, path: Path) -> Tensor:
     dtype = onnx_header.NUMPY_NAME.get(value.data_type)
     if dtype is None:
         kind = value.kind if value.kind != "tensor" else f"tensor of ONNX type {value.data_type}"
@@ -267,8 +264,13 @@ def _tensor(value: ValueInfo, inferred: list[Any] | None, path: Path) -> Tensor:
             where=str(path),
             hint="for scikit-learn exports: options={'zipmap': False}",
         )
-    shape = value.shape if value.shape is not None else inferred or []
-    named = tuple(size if size is not None else f"{value.name}_{place}" for place, size in enumerate(shape))
+    if value.shape is None:
+        raise Unsupported(
+            f"{value.name!r} declares no shape",
+            where=str(path),
+            hint="run onnx.shape_inference.infer_shapes on it; a dimension may stay open, their number may not",
+        )
+    named = tuple(size if size is not None else f"{value.name}_{place}" for place, size in enumerate(value.shape))
     return Tensor(name=value.name, dtype=dtype, shape=named)
 
 
