@@ -28,7 +28,7 @@ from cloudmodel.engine.normal import fingerprint
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import State
-from cloudmodel.engine.step import Diagnostic, Event, Events
+from cloudmodel.engine.step import Diagnostic, Event, Events, Op
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.localaws import server as localaws
@@ -87,6 +87,8 @@ class EmbeddedEngine:
     def up(self, options: Options, events: Events) -> Outcome:
         with self._recorded("up", options) as journal, self._session(journal.state, options, events) as session:
             plan = self._plan(session.binding, options)
+            if not journal.state.resources:
+                self._remember(session.cloud)
             result = engine.up(
                 session.run, journal, session.events,
                 plan=plan, replace=options.replace, refresh=session.refresh, stop=self._stopped,
@@ -216,10 +218,10 @@ class EmbeddedEngine:
 
     def _done(self, session: _Session, journal: Journal, result: engine.Result, options: Options) -> Outcome:
         """The outcome of a run that changed things, noted in the stack's folder. Raises the run's own error."""
+        if not any(failure.step.op is Op.REFRESH for failure in result.failed):
+            self._remember(session.cloud)
         outcome = self._outcome(session, result, options)
         journal.summary = dict(outcome.summary)
-        if self._remembered() != session.cloud.instance_id:
-            write_text(self._folder.folder / "cloud", session.cloud.instance_id + "\n", mode=0o600)
         return outcome
 
     def _outcome(self, session: _Session, result: engine.Result, options: Options) -> Outcome:
@@ -236,6 +238,10 @@ class EmbeddedEngine:
         with contextlib.suppress(OSError):
             return (self._folder.folder / "cloud").read_text().strip()
         return ""
+
+    def _remember(self, cloud: Running) -> None:
+        if self._remembered() != cloud.instance_id:
+            write_text(self._folder.folder / "cloud", cloud.instance_id + "\n", mode=0o600)
 
 
 def shown(outputs: Mapping[str, Any], *, show_secrets: bool) -> dict[str, Any]:
