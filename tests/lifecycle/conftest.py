@@ -14,7 +14,11 @@ from typing import Any
 import pulumi
 import pytest
 
+from cloudmodel.core.errors import SaveFailed, UsageError
+from cloudmodel.core.resource import Live, ResourceNotReady
+from cloudmodel.engine import normal
 from cloudmodel.engine import run as engine
+from cloudmodel.engine.integrity import check
 from cloudmodel.engine.planner import Plan
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.state import Mutation, PendingOperation, Resource, State
@@ -45,9 +49,9 @@ class Thing(pulumi.CustomResource):
     color: pulumi.Output[Any]
     token: pulumi.Output[Any]
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **props: Any) -> None:
+    def __init__(self, called: str, opts: pulumi.ResourceOptions | None = None, /, **props: Any) -> None:
         outputs = dict.fromkeys(("arn", "name", "color", "token"))
-        super().__init__("aws:test/thing:Thing", name, {**outputs, **props}, opts)
+        super().__init__("aws:test/thing:Thing", called, {**outputs, **props}, opts)
 
 
 class Box(pulumi.ComponentResource):
@@ -165,6 +169,11 @@ class World:
         """The names of the custom resources in the state, sorted; providers left out."""
         return sorted(item.name for item in self.state.resources if item.custom and "providers" not in item.type)
 
+    def names_in_cloud(self) -> list[str]:
+        """The names of the resources that exist, by the ids that the state knows."""
+        known = {item.id: item.name for item in self.state.resources}
+        return sorted(known.get(id, id) for id in self.cloud.names())
+
     def _recorded(self, work: Callable[[Any], engine.Result]) -> engine.Result:
         self.recorder = MortalRecorder(self.state, self.cloud)
         try:
@@ -181,6 +190,11 @@ def ops(result: engine.Result) -> list[tuple[str, str]]:
 def changes(result: engine.Result) -> list[tuple[str, str]]:
     """The same, without what stays the same."""
     return [item for item in ops(result) if item[0] != Op.SAME.value]
+
+
+def sound(state: State) -> tuple[str, ...]:
+    """What is wrong with `state`, whatever order it was recorded in."""
+    return check(normal.canonical(state))
 
 
 @pytest.fixture(params=["stub", "grpc"])
@@ -205,6 +219,13 @@ class Kit:
     cloud: ModuleType = fake_cloud
     ops: Callable[[engine.Result], list[tuple[str, str]]] = ops
     changes: Callable[[engine.Result], list[tuple[str, str]]] = changes
+    sound: Callable[[State], tuple[str, ...]] = sound
+    engine: ModuleType = engine
+    recorder: type[MemoryRecorder] = MemoryRecorder
+    usage_error: type[Exception] = UsageError
+    save_failed: type[Exception] = SaveFailed
+    live: type[Live] = Live
+    not_ready: type[ResourceNotReady] = ResourceNotReady
 
 
 @pytest.fixture

@@ -365,7 +365,7 @@ class Deployment:
     def _claim_victims(self, root: Resource, claimed: list[Resource]) -> None:
         """Put the dependents of `root` that must be replaced with it into `claimed`; none is registered meanwhile."""
         replaced = {root.urn}
-        for dependent in planner.dependents(root.urn, planner.topological(self.ledger.entries())):
+        for dependent in planner.dependents(root.urn, self.ledger.entries()):
             if dependent.pending_replacement:
                 replaced.add(dependent.urn)
                 continue

@@ -45,4 +45,4 @@ def serving(monitor: object, engine: object, threads: int) -> Iterator[str]:
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        server.stop(grace=None).wait()
+        server.stop(grace=1).wait()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from cloudmodel.engine.planner import needs
+from cloudmodel.engine.normal import references
 from cloudmodel.engine.state import Key, Mutation, PendingKind, PendingOperation, Recorder, Resource, State
 from cloudmodel.engine.urn import provider_urn
 
@@ -88,7 +88,7 @@ class Ledger:
         if any(entry.urn == urn for entry in others):
             return ()
         stack = next((entry.urn for entry in others if not entry.parent and not entry.custom), "")
-        return tuple(_detached(entry, urn, stack) for entry in others if urn in needs(entry))
+        return tuple(_detached(entry, urn, stack) for entry in others if _names(entry, urn))
 
     def entry(self, key: Key) -> Resource | None:
         """The entry with this key, as it stands now."""
@@ -133,9 +133,13 @@ class Ledger:
                 self._changed.notify_all()
 
 
+def _names(entry: Resource, urn: str) -> bool:
+    return any(other == urn for _, other in references(entry))
+
+
 def _renamed(entry: Resource, old: str, new: str) -> Resource:
     """`entry` with every mention of the URN `old` replaced; the very same object where there is none."""
-    if old not in needs(entry):
+    if not _names(entry, old):
         return entry
 
     def swap(urn: str) -> str:

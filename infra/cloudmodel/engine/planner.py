@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from cloudmodel.core.resource import Difference, DiffKind
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.diff import forced, replacing
 from cloudmodel.engine.goal import Alias, Goal
+from cloudmodel.engine.normal import ordered, references
 from cloudmodel.engine.state import Key, Resource
 from cloudmodel.engine.step import Op
 
@@ -73,85 +73,26 @@ def decide(old: Resource, goal: Goal, difference: Difference, *, replace: bool, 
     return Decision(Op.SAME)
 
 
-def needs(entry: Resource) -> Iterator[str]:
-    """The URNs that must stand before `entry` does, some perhaps more than once."""
-    if entry.parent:
-        yield entry.parent
-    if entry.provider:
-        yield urns.provider_urn(entry.provider)
-    yield from entry.dependencies
-    for found in entry.property_dependencies.values():
-        yield from found
-    if entry.deleted_with:
-        yield entry.deleted_with
-
-
-def topological(entries: Iterable[Resource]) -> tuple[Resource, ...]:
-    """`entries` with each one after what it needs, ties by key.
-
-    A URN stands for its live entry, or for those that wait for their deletion where there is none. A circle, which
-    only entries that wait for their deletion can close, is cut at its smallest key.
-    """
-    by_key = {entry.key: entry for entry in entries}
-    keys_of: dict[str, list[Key]] = defaultdict(list)
-    for key in sorted(by_key):
-        keys_of[key[0]].append(key)
-    waits: dict[Key, set[Key]] = {}
-    users: dict[Key, list[Key]] = defaultdict(list)
-    for key, entry in by_key.items():
-        needed: set[Key] = set()
-        for urn in needs(entry):
-            known = keys_of.get(urn, [])
-            needed.update([(urn, "")] if (urn, "") in by_key else known)
-        needed.discard(key)
-        waits[key] = needed
-        for other in needed:
-            users[other].append(key)
-    ready = [key for key, needed in waits.items() if not needed]
-    heapq.heapify(ready)
-    left = sorted(waits, reverse=True)
-    ordered: list[Resource] = []
-    done: set[Key] = set()
-    while len(ordered) < len(by_key):
-        if not ready:
-            while left[-1] in done:
-                left.pop()
-            ready = [left.pop()]
-        key = heapq.heappop(ready)
-        if key in done:
-            continue
-        done.add(key)
-        ordered.append(by_key[key])
-        for user in users[key]:
-            waits[user].discard(key)
-            if not waits[user] and user not in done:
-                heapq.heappush(ready, user)
-    return tuple(ordered)
-
-
 def deletion_order(doomed: Iterable[Resource]) -> dict[Key, set[Key]]:
     """For each entry to delete the keys of those that must be gone before it: the ones that need it (I13)."""
-    ordered = topological(doomed)
-    position = {entry.key: index for index, entry in enumerate(ordered)}
+    in_order = ordered(doomed)
+    position = {entry.key: index for index, entry in enumerate(in_order)}
     by_urn: dict[str, list[Resource]] = defaultdict(list)
-    for entry in ordered:
+    for entry in in_order:
         by_urn[entry.urn].append(entry)
-    waits: dict[Key, set[Key]] = {entry.key: set() for entry in ordered}
-    for entry in ordered:
-        for urn in needs(entry):
+    waits: dict[Key, set[Key]] = {entry.key: set() for entry in in_order}
+    for entry in in_order:
+        for _, urn in references(entry):
             for needed in by_urn.get(urn, ()):
                 if position[needed.key] < position[entry.key]:
                     waits[needed.key].add(entry.key)
     return waits
 
 
-def dependents(urn: str, ordered: Iterable[Resource]) -> Iterator[Resource]:
-    """The live custom resources that use `urn`, directly or not, each after those it depends on.
-
-    `ordered` must be in topological order.
-    """
+def dependents(urn: str, entries: Iterable[Resource]) -> Iterator[Resource]:
+    """The live custom resources that use `urn`, directly or not, each after those it depends on."""
     reached = {urn}
-    for entry in ordered:
+    for entry in ordered(entries):
         if entry.delete or entry.urn == urn or reached.isdisjoint(entry.dependencies):
             continue
         reached.add(entry.urn)

@@ -11,7 +11,7 @@ from cloudmodel.core.resource import Live, Provider, ResourceFailure
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.diff import changed_keys, described
 from cloudmodel.engine.executor import Executor, completed, now, same, unexpected_failure
-from cloudmodel.engine.planner import topological
+from cloudmodel.engine.normal import ordered
 from cloudmodel.engine.reporting import Failure, Halted
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Op, Step
@@ -25,10 +25,9 @@ def refresh_all(executor: Executor, provider_of: Callable[[Resource], Provider],
     stays, and the run has failed. Raises Halted when it was stopped. `alone` is false where a plan follows, which
     then says what is the same.
     """
-    ordered = topological(executor.ledger.entries())
     readable = [
         entry
-        for entry in ordered
+        for entry in ordered(executor.ledger.entries())
         if entry.custom and not urns.is_provider(entry.type) and not entry.pending_replacement
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from cloudmodel.core.errors import Cancelled, CloudmodelError, OperationFailed
 from cloudmodel.engine.masking import Masker
-from cloudmodel.engine.planner import topological
+from cloudmodel.engine.normal import ordered
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Diagnostic, Events, Op, Phase, Step, StepEvent
 
@@ -94,7 +94,7 @@ class Reporter:
         Topological over `entries` (all entries before and after the run), ties by URN; deletions come last and in
         reverse, but those that make room for a resource come right before it.
         """
-        order = {entry.urn: position for position, entry in enumerate(topological(entries))}
+        order = {entry.urn: position for position, entry in enumerate(ordered(entries))}
 
         def rank(item: tuple[Step, str]) -> tuple[int, int, int, int, str, list[str]]:
             step, before = item

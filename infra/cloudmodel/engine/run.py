@@ -24,7 +24,8 @@ from cloudmodel.engine.evaluate import MIN_THREADS, Evaluation, Raised, evaluate
 from cloudmodel.engine.executor import Executor
 from cloudmodel.engine.ledger import Ledger
 from cloudmodel.engine.masking import Masker
-from cloudmodel.engine.planner import Plan, topological
+from cloudmodel.engine.normal import ordered
+from cloudmodel.engine.planner import Plan
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.reporting import Control, Failure, Halted, Reporter, masked_error
 from cloudmodel.engine.state import Recorder, Resource, State
@@ -283,7 +284,7 @@ class _Session:
             self._control.close(error)
         verdict = self._reporter.verdict(self._control)
         state = self._ledger.state
-        state = replace(state, resources=topological(state.resources))
+        state = replace(state, resources=ordered(state.resources))
         stack = next((entry for entry in state.resources if entry.type == urns.STACK_TYPE and not entry.delete), None)
         return Result(
             steps=self._reporter.steps((*self._ledger.before.resources, *self._ledger.entries())),

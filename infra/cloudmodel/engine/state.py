@@ -14,7 +14,8 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Resource:
-    """One entry of the state. Secrets in `inputs` and `outputs` are in the wire form of `core.resource`.
+    """One entry of the state. Secrets in `inputs` and `outputs` are in the wire form of `core.resource`, which is why
+    neither is part of its repr (I12).
 
     `custom` is false for components and for the stack itself, which have no id. `provider` is `<provider
     urn>::<provider id>`.
@@ -28,8 +29,8 @@ class Resource:
     type: str
     custom: bool = True
     id: str = ""
-    inputs: Properties = field(default_factory=dict)
-    outputs: Properties = field(default_factory=dict)
+    inputs: Properties = field(default_factory=dict, repr=False)
+    outputs: Properties = field(default_factory=dict, repr=False)
     parent: str = ""
     provider: str = ""
     dependencies: tuple[str, ...] = ()
