@@ -16,7 +16,12 @@ from cloudmodel.provider.rules.autoscaling import WHAT
 from cloudmodel.provider.rules.form import from_aws, to_aws
 
 SERVICE = "application-autoscaling"
-ABSENT = ("ObjectNotFoundException",)
+ABSENT = (
+    "ObjectNotFoundException",
+    "ValidationException: no scalable target found",
+    "ValidationException: no scaling policy found",
+    "ValidationException: no scheduled action found",
+)
 
 
 def parts(id: str, old: Properties, more: tuple[str, ...] = ()) -> Properties:
@@ -42,7 +47,10 @@ class Target(Managed):
             **self._parameters(inputs),
             **tags.AUTOSCALING.parameter(inputs.get("tags")),
         )
-        return self.made(cloud, inputs["resourceId"], inputs, arn=answer.get("ScalableTargetARN"))
+        made = self.made(cloud, inputs["resourceId"], inputs, arn=answer.get("ScalableTargetARN"))
+        with self.finishing(made):
+            live = self.read(cloud, made.id, made.outputs)
+        return Live(made.id, {**made.outputs, **live.outputs}, inputs) if live else made
 
     def _parameters(self, inputs: Properties) -> Properties:
         return to_aws({name: each for name, each in self.rule.fields.items() if name not in ("region", "tags")}, inputs)

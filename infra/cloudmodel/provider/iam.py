@@ -165,6 +165,9 @@ class RolePolicyAttachment(Managed):
             return None
         return self.seen(cloud, id, {"role": role, "policyArn": arn}, old)
 
+    def update(self, cloud: Cloud, id: str, old: Properties, inputs: Properties, timeout: float | None) -> Live:
+        return self.create(cloud, inputs, timeout)
+
     def delete(self, cloud: Cloud, id: str, old: Properties, timeout: float | None) -> None:
         role, _, arn = id.partition("/")
         cloud.find("iam", "detach_role_policy", *ABSENT, RoleName=role, PolicyArn=arn)

@@ -11,9 +11,7 @@ from cloudmodel.provider.checks import DEFAULTS
 from cloudmodel.provider.cloud import Cloud
 from cloudmodel.provider.diffs import compare, empty
 from cloudmodel.provider.rules import RULES
-from cloudmodel.provider.rules.form import Kind, Rule
-
-BLOCKS = (Kind.BLOCK, Kind.BLOCKS)
+from cloudmodel.provider.rules.form import Rule
 
 
 class Managed:
@@ -76,25 +74,22 @@ class Managed:
         return Live(id, {**self._common(cloud, said), **said, **_present(computed)}, inputs)
 
     def seen(self, cloud: Cloud, id: str, found: Properties, old: Properties, **computed: object) -> Live:
-        """The answer of a read. Where the live value means the same as the old input, the input's spelling stays."""
+        """The answer of a read. Where the live value means the same as the known one, the known spelling stays.
+
+        So a refresh of what nobody touched changes nothing, and what the cloud adds inside an object is no news.
+        """
         fields = self.rule.fields
         outputs = {name: old[name] for name, each in fields.items() if each.local and old.get(name) is not None}
-        inputs = dict(outputs)
-        for name, value in found.items():
-            each = fields[name]
-            known = name in old and not any(compare(each, name, value, old[name]))
-            outputs[name] = old[name] if known and each.kind not in BLOCKS else value
-            if name in old:
-                inputs[name] = old[name] if known else value
-            elif not (each.computed or empty(value) or value == each.default):
-                inputs[name] = value
-        gone = [name for name in old if name in fields and name not in found and not fields[name].local]
-        for name in gone:
-            if empty(old[name]):
-                inputs[name] = outputs[name] = old[name]
-        if DEFAULTS in old:
-            inputs[DEFAULTS] = old[DEFAULTS]
-        return Live(id, {**self._common(cloud, outputs), **outputs, **_present(computed)}, inputs)
+        for name, each in fields.items():
+            if name in found:
+                known = name in old and not any(compare(each, name, found[name], old[name]))
+                if known:
+                    outputs[name] = old[name]
+                elif name in old or not (empty(found[name]) and empty(each.default)):
+                    outputs[name] = found[name]
+            elif name in old and empty(old[name]):
+                outputs[name] = old[name]
+        return Live(id, {**self._common(cloud, outputs), **outputs, **_present(computed)}, outputs)
 
     def _common(self, cloud: Cloud, values: Properties) -> Properties:
         found: Properties = {}

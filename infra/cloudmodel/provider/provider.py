@@ -80,7 +80,8 @@ class AwsProvider:
         return _managed(type).create(self._cloud(inputs), inputs, timeout)
 
     def read(self, urn: str, type: str, id: str, inputs: Properties, outputs: Properties) -> Live | None:
-        return _managed(type).read(self._cloud(inputs, outputs), id, _known(inputs, outputs))
+        live = _managed(type).read(self._cloud(inputs, outputs), id, _known(inputs, outputs))
+        return live and Live(live.id, live.outputs, _as_inputs(_rule(type), live.inputs, inputs), live.secrets)
 
     def update(
         self,
@@ -96,7 +97,13 @@ class AwsProvider:
         if preview:
             return _foreseen(id, _rule(type), news, old_outputs)
         old = _known(old_inputs, old_outputs)
-        return _managed(type).update(self._cloud(news, old_outputs), id, old, news, timeout)
+        live = _managed(type).update(self._cloud(news, old_outputs), id, old, news, timeout)
+        filled = {
+            name: old_outputs[name]
+            for name, each in _rule(type).fields.items()
+            if each.computed and name in old_outputs
+        }
+        return Live(live.id, {**filled, **live.outputs}, live.inputs, live.secrets)
 
     def delete(
         self, urn: str, type: str, id: str, inputs: Properties, outputs: Properties, timeout: float | None
@@ -145,6 +152,18 @@ def _managed(type: str) -> Managed:
 def _known(inputs: Properties, outputs: Properties) -> Properties:
     """All that the state says: live values where it has them, else what was asked for."""
     return {**inputs, **outputs}
+
+
+def _as_inputs(rule: Rule, live: Properties, said: Properties) -> Properties:
+    """The inputs that would give what was read: what the program said, as it is now, and what somebody else added."""
+    found = {DEFAULTS: said.get(DEFAULTS, [])}
+    for name, value in live.items():
+        each = rule.fields[name]
+        if name in said:
+            found[name] = value if any(diffs.compare(each, name, value, said[name])) else said[name]
+        elif not (each.computed or diffs.empty(value) or value == each.default):
+            found[name] = value
+    return found
 
 
 def _foreseen(id: str, rule: Rule, news: Properties, old_outputs: Properties) -> Live:

@@ -19,6 +19,7 @@ from cloudmodel.provider.tags import RESERVED
 ABSENT = ("NoSuchBucket", "404")
 NO_LOCATION = "us-east-1"
 BATCH = 1000
+DEFAULT_MINIMUM = "all_storage_classes_128K"
 
 
 class Bucket(Managed):
@@ -308,6 +309,10 @@ class Lifecycle(Setting):
     type = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
     call = "bucket_lifecycle_configuration"
     absent = ("NoSuchLifecycleConfiguration",)
+
+    def create(self, cloud: Cloud, inputs: Properties, timeout: float | None) -> Live:
+        live = super().create(cloud, inputs, timeout)
+        return Live(live.id, {"transitionDefaultMinimumObjectSize": DEFAULT_MINIMUM, **live.outputs}, inputs)
 
     def delete(self, cloud: Cloud, id: str, old: Properties, timeout: float | None) -> None:
         cloud.find("s3", "delete_bucket_lifecycle", *ABSENT, *self.absent, Bucket=id)

@@ -95,10 +95,9 @@ class BucketObject(Managed):
                     f"{key} has {size} bytes; one upload takes at most 5 GiB",
                     hint="push the bundle with `cloudmodel package --push` and refer to it",
                 )
+            parameters["ChecksumAlgorithm"] = algorithm
             if algorithm == "SHA256":
                 parameters["ChecksumSHA256"] = digest
-            else:
-                parameters["ChecksumAlgorithm"] = algorithm
             answer = cloud.call("s3", "put_object", Body=body, ContentLength=size, **parameters)
         if algorithm == "SHA256":
             answer.setdefault("ChecksumSHA256", digest)

@@ -27,8 +27,10 @@ class Immutable(Managed):
     operation: str
 
     def create(self, cloud: Cloud, inputs: Properties, timeout: float | None) -> Live:
-        answer = cloud.settle("sagemaker", f"create_{self.operation}", **self.parameters(inputs))
-        return self.made(cloud, inputs["name"], inputs, arn=answer[f"{self.noun}Arn"])
+        parameters = self.parameters(inputs)
+        answer = cloud.settle("sagemaker", f"create_{self.operation}", **parameters)
+        sent = from_aws({name: each for name, each in self.rule.fields.items() if name != "tags"}, parameters)
+        return self.made(cloud, inputs["name"], inputs, **sent, arn=answer[f"{self.noun}Arn"])
 
     def parameters(self, inputs: Properties) -> Properties:
         """The parameters of the create call."""

@@ -11,6 +11,7 @@ from cloudmodel.provider import tags
 from cloudmodel.provider.checks import DEFAULTS
 from cloudmodel.provider.cloud import Cloud
 from cloudmodel.provider.diffs import compare, empty
+from cloudmodel.provider.documents import same_policy
 from cloudmodel.provider.errors import HINTS
 from cloudmodel.provider.managed import Managed
 from cloudmodel.provider.rules.form import Field, Kind, api_name
@@ -115,7 +116,9 @@ class Topic(Managed):
         return cloud.arn("sns", str(inputs["name"])) if cloud.account.id else None
 
     def _made(self, cloud: Cloud, arn: str, inputs: Properties) -> Live:
-        return self.made(cloud, arn, inputs, arn=arn, owner=arn.split(":")[4])
+        owner = arn.split(":")[4]
+        policy = inputs.get("policy") or json.dumps(default_policy(arn, owner))
+        return self.made(cloud, arn, inputs, arn=arn, owner=owner, policy=policy)
 
 
 class TopicSubscription(Managed):
@@ -131,10 +134,7 @@ class TopicSubscription(Managed):
             Attributes=attributes(SUBSCRIPTION_ATTRIBUTES, inputs),
             ReturnSubscriptionArn=True,
         )["SubscriptionArn"]
-        made = self.made(cloud, arn, inputs, arn=arn, pendingConfirmation=True)
-        with self.finishing(made):
-            live = self.read(cloud, arn, inputs)
-        return Live(arn, live.outputs, inputs) if live else made
+        return self._made(cloud, arn, inputs)
 
     def read(self, cloud: Cloud, id: str, old: Properties) -> Live | None:
         answer = cloud.find("sns", "get_subscription_attributes", *ABSENT, SubscriptionArn=id)
@@ -163,8 +163,7 @@ class TopicSubscription(Managed):
             cloud.call(
                 "sns", "set_subscription_attributes", SubscriptionArn=id, AttributeName=name, AttributeValue=value
             )
-        kept = ("arn", "ownerId", "pendingConfirmation", "confirmationWasAuthenticated")
-        return self.made(cloud, id, inputs, **{name: old.get(name) for name in kept})
+        return self._made(cloud, id, inputs)
 
     def delete(self, cloud: Cloud, id: str, old: Properties, timeout: float | None) -> None:
         # AWS keeps an unconfirmed subscription until it expires by itself, and refuses to delete it.
@@ -179,6 +178,13 @@ class TopicSubscription(Managed):
                 return str(each["SubscriptionArn"])
         return None
 
+    def _made(self, cloud: Cloud, arn: str, inputs: Properties) -> Live:
+        """As it is live: only SNS knows whether a subscription still waits for its confirmation."""
+        made = self.made(cloud, arn, inputs, arn=arn, pendingConfirmation=True)
+        with self.finishing(made):
+            live = self.read(cloud, arn, inputs)
+        return Live(arn, live.outputs, inputs) if live else made
+
 
 class TopicPolicy(Managed):
     """The policy of a topic; deleting it puts back the one that SNS gives a new topic."""
@@ -191,9 +197,11 @@ class TopicPolicy(Managed):
 
     def read(self, cloud: Cloud, id: str, old: Properties) -> Live | None:
         answer = cloud.find("sns", "get_topic_attributes", *ABSENT, TopicArn=id)
-        if answer is None or not answer["Attributes"].get("Policy"):
+        policy = (answer or {}).get("Attributes", {}).get("Policy")
+        default = default_policy(id, id.split(":")[4])
+        if not answer or not policy or (same_policy(policy, default) and not same_policy(old.get("policy"), default)):
             return None
-        found = {"arn": id, "policy": answer["Attributes"]["Policy"]}
+        found = {"arn": id, "policy": policy}
         return self.seen(cloud, id, found, old, owner=answer["Attributes"].get("Owner"))
 
     def update(self, cloud: Cloud, id: str, old: Properties, inputs: Properties, timeout: float | None) -> Live:
