@@ -1,0 +1,161 @@
+"""The bundle's own code answers as the original does, or there is no bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnx_models
+from cloudmodel.bundle import parity, samples
+from cloudmodel.bundle.manifest import Signature, Tensor
+from cloudmodel.core.errors import GateNotMet, ModelUnreadable, ProjectInvalid, Unsupported
+from cloudmodel.formats import onnx
+
+ECHO = """
+import io
+import numpy as np
+class Model:
+    pass
+def model_fn(model_dir):
+    return Model()
+def input_fn(data, content_type):
+    return dict(np.load(io.BytesIO(data)))
+def predict_fn(data, model):
+    return {"y": ANSWER}
+def output_fn(prediction, accept):
+    file = io.BytesIO()
+    np.savez(file, **prediction)
+    return file.getvalue(), accept
+"""
+
+
+def _bundle(folder: Path, code: str) -> Path:
+    (folder / "code").mkdir(parents=True)
+    (folder / "code/inference.py").write_text(code)
+    return folder
+
+
+def _tensor(name: str, dtype: str, *shape: int | str) -> Tensor:
+    return Tensor(name=name, dtype=dtype, shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("answer", "passes"),
+    [
+        ("data['x'] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10)", True),
+        ("data['x'] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10) + 1e-6", True),
+        ("data['x'] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10) + 1e-3", False),
+        ("data['x'] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10) * np.nan", False),
+        ("(data['x'] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10))[:, ::-1]", False),
+        ("(data['x'] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10))[:, :2]", False),
+        ("(data['x'] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10)).astype(int)", False),
+    ],
+)
+def test_answers_that_differ_fail_the_gate(tmp_path: Path, answer: str, passes: bool) -> None:
+    model = onnx_models.linear(tmp_path / "m.onnx")
+    bundle = _bundle(tmp_path / "bundle", ECHO.replace("ANSWER", answer))
+    if passes:
+        found, sizes = parity.prove(model, bundle, onnx.signature(model))
+        assert found.passed
+        assert found.samples == sum(samples.BATCHES)
+        assert found.agreement == 1.0
+        assert found.max_abs_error < 1e-5
+        assert sizes == {"batch": 1}
+        return
+    with pytest.raises(GateNotMet, match="answers differently") as caught:
+        parity.prove(model, bundle, onnx.signature(model))
+    assert caught.value.code == 15
+    assert caught.value.details["parity"]["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import cloudmodel.core", "a container has no cloudmodel"),
+        ("raise ValueError('no such thing')", "ValueError: no such thing"),
+        ("import os; os._exit(3)", "exit code 3"),
+        ("", "model_fn"),
+    ],
+)
+def test_serving_code_that_fails_says_why(tmp_path: Path, code: str, words: str) -> None:
+    model = onnx_models.linear(tmp_path / "m.onnx")
+    with pytest.raises(GateNotMet, match=words):
+        parity.prove(model, _bundle(tmp_path / "bundle", code), onnx.signature(model))
+
+
+def test_a_model_that_runs_with_nothing_asks_for_real_inputs(tmp_path: Path) -> None:
+    from onnx import TensorProto as T
+    from onnx import helper
+
+    model = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [onnx_models.value("x", T.FLOAT, ["n"])],
+        [onnx_models.value("y", T.FLOAT, ["m", 13])],
+        [onnx_models.weight("shape", np.array([-1, 13]))],
+    )
+    with pytest.raises(ModelUnreadable, match="none of the inputs tried") as caught:
+        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
+    assert "evaluate.data" in str(caught.value.hint)
+
+
+def test_the_same_seed_gives_the_same_inputs() -> None:
+    signature = Signature(
+        inputs=(
+            _tensor("f", "float16", "n", 3),
+            _tensor("i", "uint8", "n", "t"),
+            _tensor("b", "bool", "n"),
+            _tensor("s", "str", "n", 2),
+            _tensor("c", "int64"),
+        ),
+        outputs=(),
+    )
+    first, second = (samples.make(signature, 3, samples.Guess(5, 1000)) for _ in range(2))
+    for tensor in signature.inputs:
+        array = first[tensor.name]
+        assert array.dtype == (object if tensor.dtype == "str" else np.dtype(tensor.dtype))
+        assert np.array_equal(array, second[tensor.name])
+    assert {name: array.shape for name, array in first.items()} == {
+        "f": (3, 3), "i": (3, 5), "b": (3,), "s": (3, 2), "c": (),
+    }  # fmt: skip
+    assert first["i"].max() < 255
+
+
+def test_inputs_too_large_for_any_machine_are_not_made() -> None:
+    signature = Signature(inputs=(_tensor("x", "float32", 1 << 20, 1 << 20),), outputs=())
+    with pytest.raises(Unsupported, match="MiB"):
+        samples.make(signature, 1, samples.Guess(1, 2))
+
+
+def test_real_rows_are_found_by_the_inputs_names(tmp_path: Path) -> None:
+    signature = Signature(inputs=(_tensor("image", "float32", "n", 2),), outputs=())
+    rows = np.arange(10).reshape(5, 2)
+    for names in ({"image": rows}, {"inputs": rows, "labels": np.arange(5)}, {"x": rows.astype(np.float64)}):
+        np.savez(tmp_path / "d.npz", **names)
+        if "x" in names or "image" in names or "inputs" in names:
+            arrays = samples.load(tmp_path / "d.npz", signature)
+            assert arrays is not None
+            assert arrays["image"].dtype == np.float32
+            assert samples.rows(arrays, signature, 3, 4)["image"].tolist() == [[8, 9], [0, 1], [2, 3]]
+    np.savez(tmp_path / "d.npz", other=rows)
+    assert samples.load(tmp_path / "d.npz", signature) is None
+    assert samples.load(tmp_path / "d.csv", signature) is None
+
+
+@pytest.mark.parametrize("rows", [np.zeros((5, 3)), np.zeros(5), np.zeros((0, 2)), np.array([["a", "b"]])])
+def test_rows_that_do_not_fit_are_refused(tmp_path: Path, rows: np.ndarray) -> None:  # type: ignore[type-arg]
+    np.savez(tmp_path / "d.npz", image=rows)
+    signature = Signature(inputs=(_tensor("image", "float32", "n", 2),), outputs=())
+    with pytest.raises(ProjectInvalid):
+        samples.load(tmp_path / "d.npz", signature)
+
+
+def test_data_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.npz").write_bytes(b"no npz")
+    np.savez(tmp_path / "pickled.npz", image=np.array([{"a": 1}], dtype=object))
+    signature = Signature(inputs=(_tensor("image", "float32", "n", 2),), outputs=())
+    for name in ("d.npz", "pickled.npz", "absent.npz"):
+        with pytest.raises(ProjectInvalid, match="cannot be read"):
+            samples.load(tmp_path / name, signature)
