@@ -145,7 +145,7 @@ def test_real_rows_are_found_by_the_inputs_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [np.zeros((5, 3)), np.zeros(5), np.zeros((0, 2)), np.array([["a", "b"]])])
-def test_rows_that_do_not_fit_are_refused(tmp_path: Path, rows: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_rows_that_do_not_fit_are_refused(tmp_path: Path, rows: np.ndarray) -> None:
     np.savez(tmp_path / "d.npz", image=rows)
     signature = Signature(inputs=(_tensor("image", "float32", "n", 2),), outputs=())
     with pytest.raises(ProjectInvalid):

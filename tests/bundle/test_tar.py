@@ -39,6 +39,7 @@ def _read(path: Path, budget: tar.Budget = archive.DEFAULT_BUDGET) -> dict[str, 
         }
 
 
+FOLDER = {"type": tarfile.DIRTYPE, "size": 0}
 LINK = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}
 
 
@@ -68,7 +69,7 @@ LINK = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}
         ([_member("a"), _member("a/b")], "file and a folder"),
         ([_member("a/b"), _member("a")], "file and a folder"),
         (
-            [_member(".", b"", type=tarfile.DIRTYPE, size=0), _member("..", b"", type=tarfile.DIRTYPE, size=0)],
+            [_member(".", b"", **FOLDER), _member("..", b"", **FOLDER)],
             r"'\.\.' part",
         ),
     ],
