@@ -1,0 +1,296 @@
+"""What the reference stack declares: nothing is missing, nothing is named by chance."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from cloudmodel.core.errors import PreflightFailed, SettingsInvalid, Unsupported, UsageError
+
+ACCOUNT = "111122223333"
+DIGEST = "sha256:" + "ab" * 32
+AWS = {
+    "target": "aws",
+    "aws:region": "us-east-1",
+    "aws:allowedAccountIds": [ACCOUNT],
+    "existing": {"image": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/serving@sha256:" + "0" * 64},
+}
+
+
+def test_the_stack_declares_every_part(evaluate: Any) -> None:
+    plan = evaluate()
+    kinds = sorted(each.type for each in plan.resources if not each.type.startswith("cloudmodel:"))
+    assert kinds == [
+        "aws:appautoscaling/policy:Policy",
+        "aws:appautoscaling/target:Target",
+        "aws:cloudwatch/logGroup:LogGroup",
+        *["aws:cloudwatch/metricAlarm:MetricAlarm"] * 3,
+        "aws:iam/role:Role",
+        "aws:iam/rolePolicy:RolePolicy",
+        "aws:kms/alias:Alias",
+        "aws:kms/key:Key",
+        "aws:s3/bucket:Bucket",
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        "aws:s3/bucketObjectv2:BucketObjectv2",
+        "aws:s3/bucketOwnershipControls:BucketOwnershipControls",
+        "aws:s3/bucketPolicy:BucketPolicy",
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+        "aws:s3/bucketVersioning:BucketVersioning",
+        "aws:sagemaker/endpoint:Endpoint",
+        "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
+        "aws:sagemaker/model:Model",
+        "aws:sns/topic:Topic",
+        "aws:sns/topicPolicy:TopicPolicy",
+    ]
+
+
+def test_a_second_evaluation_in_the_process_declares_the_same(evaluate: Any) -> None:
+    first, second = evaluate(), evaluate()
+    assert first.normal() == second.normal()
+    assert first.outputs == second.outputs
+
+
+def test_outputs_are_those_of_the_contract(evaluate: Any, bundle: Any) -> None:
+    digest = bundle()
+    plan = evaluate()
+    assert plan.outputs == {
+        "endpoint_name": "digits-local",
+        "endpoint_arn": f"arn:aws:made:us-east-1:{ACCOUNT}:endpoint",
+        "bundle_digest": digest,
+        "bundle_uri": f"s3://digits-local-{ACCOUNT}-us-east-1/bundles/sha256/{digest[7:]}.tar.gz",
+        "revision": plan.one("EndpointConfiguration").inputs["name"].rsplit("-", 1)[1],
+    }
+
+
+def test_the_bundle_lies_under_its_digest_and_the_model_reads_it_there(evaluate: Any, bundle: Any) -> None:
+    digest = bundle()
+    plan = evaluate()
+    stored = plan.one("BucketObjectv2").inputs
+    assert stored["key"] == f"bundles/sha256/{digest[7:]}.tar.gz"
+    assert stored["source"].path.endswith(f"{digest[7:]}.tar.gz")
+    container = plan.one("Model").inputs["primaryContainer"]
+    assert container["modelDataUrl"] == f"s3://{stored['bucket']}/{stored['key']}"
+    assert container["environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
+
+
+def test_a_pinned_bundle_wins_over_the_newest(evaluate: Any, bundle: Any) -> None:
+    pinned = bundle({"model.onnx": b"old"})
+    newest = bundle({"model.onnx": b"new"})
+    assert evaluate().outputs["bundle_digest"] == newest
+    assert evaluate(bundle=pinned).outputs["bundle_digest"] == pinned
+
+
+def test_no_bundle_is_an_error_with_the_next_command(project: Any, evaluate: Any) -> None:
+    (project / ".cloudmodel").mkdir()
+    with pytest.raises(UsageError) as caught:
+        evaluate()
+    assert caught.value.hint == "cloudmodel package"
+
+
+def test_a_pinned_bundle_that_the_store_lacks_is_an_error(evaluate: Any) -> None:
+    with pytest.raises(UsageError, match="abab"):
+        evaluate(bundle=DIGEST)
+
+
+def test_the_endpoint_waits_for_what_it_needs(evaluate: Any) -> None:
+    plan = evaluate()
+    assert "configuration" in plan.one("Endpoint").dependencies
+    assert "logs" in plan.one("Endpoint").dependencies
+    assert {"role-policy", "bundle", "role"} <= plan.one("Model").dependencies
+    assert "model" in plan.one("EndpointConfiguration").dependencies
+    assert "endpoint" in plan.one("Target").dependencies
+    assert {"bucket-versioning", "bucket-encryption", "bucket-policy"} <= plan.one("BucketObjectv2").dependencies
+
+
+@pytest.mark.parametrize(
+    ("stack", "prefix", "name"),
+    [
+        ("dev", "", "digits-dev"),
+        ("dev", "acme-", "acme-digits-dev"),
+        ("Dev", "", r"digits-dev-[0-9a-f]{8}"),
+        ("dev.a", "", r"digits-dev-a-[0-9a-f]{8}"),
+        ("dev_a", "", r"digits-dev-a-[0-9a-f]{8}"),
+        ("x" * 100, "", r"digits-x{20,}-[0-9a-f]{8}"),
+    ],
+)
+def test_the_endpoint_is_named_for_project_and_stack(evaluate: Any, stack: str, prefix: str, name: str) -> None:
+    existing = {"name_prefix": prefix} if prefix else {}
+    found = evaluate(stack, existing=existing).outputs["endpoint_name"]
+    assert re.fullmatch(name, found)
+    assert len(found) <= 63
+
+
+def test_stacks_whose_names_differ_in_signs_only_do_not_meet(evaluate: Any) -> None:
+    names = [evaluate(stack).outputs["endpoint_name"] for stack in ("dev-a", "dev.a", "dev_a", "Dev-a")]
+    assert len(set(names)) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "model_changes", "configuration_changes"),
+    [
+        ({}, False, False),
+        ({"tags": {"team": "vision"}}, False, False),
+        ({"alarms": {"p99_ms": 5}}, False, False),
+        ({"scaling": {"min": 1, "max": 9}}, False, False),
+        ({"scaling": {"min": 2, "max": 9}}, False, True),
+        ({"instance": "ml.c7i.xlarge"}, False, True),
+        ({"instance": "ml.c7g.large"}, True, True),
+        ({"timeouts": {"startup": 90}}, False, True),
+        ({"timeouts": {"download": 90}}, False, True),
+        ({"environment": {"OMP_NUM_THREADS": "1"}}, True, True),
+        ({"network": {"isolation": False}}, True, True),
+        ({"existing": {"role": f"arn:aws:iam::{ACCOUNT}:role/serving"}}, True, True),
+        ({"encryption": {"key": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/abc"}}, False, True),
+    ],
+    ids=str,
+)
+def test_names_change_exactly_with_the_content(
+    evaluate: Any, settings: dict[str, Any], model_changes: bool, configuration_changes: bool
+) -> None:
+    before, after = evaluate(), evaluate(**settings)
+
+    def changed(noun: str) -> bool:
+        names = {plan.one(noun).inputs["name"] for plan in (before, after)}
+        contents = {
+            json.dumps({**plan.one(noun).inputs, "name": 0, "tags": 0}, sort_keys=True) for plan in (before, after)
+        }
+        assert (len(names) == 2) == (len(contents) == 2)
+        return len(names) == 2
+
+    assert changed("Model") == model_changes
+    assert changed("EndpointConfiguration") == configuration_changes
+    assert (before.outputs["revision"] != after.outputs["revision"]) == configuration_changes
+    assert before.outputs["endpoint_name"] == after.outputs["endpoint_name"]
+
+
+def test_another_bundle_is_another_model_and_revision(evaluate: Any, bundle: Any) -> None:
+    bundle({"model.onnx": b"one"})
+    before = evaluate()
+    bundle({"model.onnx": b"two"})
+    after = evaluate()
+    assert before.one("Model").inputs["name"] != after.one("Model").inputs["name"]
+    assert before.outputs["revision"] != after.outputs["revision"]
+    bundle({"model.onnx": b"one"})
+    assert evaluate().outputs["revision"] == before.outputs["revision"]
+
+
+def test_equal_bounds_register_nothing_for_scaling(evaluate: Any) -> None:
+    plan = evaluate(scaling={"min": 2, "max": 2}, instance="ml.t2.medium")
+    assert not plan.of("Target")
+    assert not plan.of("Policy")
+    assert plan.one("EndpointConfiguration").inputs["productionVariants"][0]["initialInstanceCount"] == 2
+
+
+@pytest.mark.parametrize(
+    ("scaling", "metric", "target"),
+    [
+        ({}, "SageMakerVariantInvocationsPerInstance", 1000),
+        ({"target": 250}, "SageMakerVariantInvocationsPerInstance", 250),
+        ({"metric": "concurrency"}, "SageMakerVariantConcurrentRequestsPerModelHighResolution", 4),
+    ],
+)
+def test_target_tracking_follows_the_settings(evaluate: Any, scaling: Any, metric: str, target: float) -> None:
+    plan = evaluate(scaling={"min": 1, "max": 4, "scale_in_cooldown": 7, "scale_out_cooldown": 8, **scaling})
+    bounds = plan.one("Target").inputs
+    assert (bounds["minCapacity"], bounds["maxCapacity"]) == (1, 4)
+    assert bounds["resourceId"] == "endpoint/digits-local/variant/main"
+    policy = plan.one("Policy").inputs["targetTrackingScalingPolicyConfiguration"]
+    assert policy["predefinedMetricSpecification"] == {"predefinedMetricType": metric}
+    assert policy["targetValue"] == target
+    assert (policy["scaleInCooldown"], policy["scaleOutCooldown"]) == (7, 8)
+
+
+def test_what_exists_is_used_and_not_made(evaluate: Any) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/serving"
+    key = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/abc"
+    plan = evaluate(existing={"role": role, "key": key, "bucket": "acme-models"})
+    for noun in ("Role", "RolePolicy", "Key", "Alias", "Bucket", "BucketPolicy", "BucketPublicAccessBlock"):
+        assert not plan.of(noun)
+    assert plan.one("Model").inputs["executionRoleArn"] == role
+    assert plan.one("EndpointConfiguration").inputs["kmsKeyArn"] == key
+    assert plan.one("BucketObjectv2").inputs["bucket"] == "acme-models"
+    assert plan.one("BucketObjectv2").inputs["kmsKeyId"] == key
+    # A key whose policy is not ours may not let CloudWatch and SNS use it.
+    assert "kmsKeyId" not in plan.one("LogGroup").inputs
+    assert "kmsMasterKeyId" not in plan.one("Topic").inputs
+
+
+def test_protection_covers_what_holds_data_and_traffic(evaluate: Any) -> None:
+    protected = {each.name for each in evaluate(protect=True).resources if each.protect}
+    assert protected == {"key", "bucket", "endpoint"}
+    assert not [each for each in evaluate().resources if each.protect]
+    assert evaluate().one("Bucket").inputs["forceDestroy"] is True
+    assert not evaluate(protect=True).one("Bucket").inputs.get("forceDestroy")
+
+
+def test_subscribers_by_kind(evaluate: Any) -> None:
+    pager = f"arn:aws:sns:us-east-1:{ACCOUNT}:pager"
+    plan = evaluate(alarms={"notify": ["b@example.com", pager, "a@example.com", "a@example.com"]})
+    assert [each.inputs["endpoint"] for each in sorted(plan.of("TopicSubscription"), key=lambda each: each.name)] == [
+        "a@example.com",
+        "b@example.com",
+    ]
+    for alarm in plan.of("MetricAlarm"):
+        assert alarm.inputs["alarmActions"] == [f"arn:aws:made:us-east-1:{ACCOUNT}:topic", pager]
+
+
+@pytest.mark.parametrize(
+    ("instance", "metric", "threshold"),
+    [
+        ("ml.c7i.large", "CPUUtilization", 160),
+        ("ml.c7i.2xlarge", "CPUUtilization", 640),
+        ("ml.g5.12xlarge", "GPUUtilization", 320),
+    ],
+)
+def test_alarms_speak_the_units_of_the_metrics(evaluate: Any, instance: str, metric: str, threshold: float) -> None:
+    plan = evaluate(instance=instance, alarms={"error_rate": 2, "p99_ms": 250, "saturation": 80})
+    alarms = {each.name: each.inputs for each in plan.of("MetricAlarm")}
+    assert alarms["alarm-latency"]["threshold"] == 250_000  # microseconds
+    assert alarms["alarm-latency"]["extendedStatistic"] == "p99"
+    assert (alarms["alarm-saturation"]["metricName"], alarms["alarm-saturation"]["threshold"]) == (metric, threshold)
+    assert alarms["alarm-errors"]["threshold"] == 2
+    returned = [query["id"] for query in alarms["alarm-errors"]["metricQueries"] if query.get("returnData")]
+    assert returned == ["rate"]
+
+
+def test_another_account_is_refused(evaluate: Any, bundle: Any) -> None:
+    with pytest.raises(SettingsInvalid, match=ACCOUNT):
+        evaluate("prod", **(AWS | {"bundle": bundle(), "aws:allowedAccountIds": ["999999999999"]}))
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "runs"),
+    [
+        ({"model.onnx": b"m"}, {}, False),
+        ({"model.onnx": b"m"}, {"network": {"isolation": False}}, False),
+        ({"model.onnx": b"m", "code/requirements.txt": b"onnxruntime"}, {}, False),
+        ({"model.onnx": b"m", "code/requirements.txt": b"onnxruntime"}, {"network": {"isolation": False}}, True),
+        ({"model.onnx": b"m", "code/onnxruntime/__init__.py": b""}, {}, True),
+        ({"model.onnx": b"m"}, {"existing": AWS["existing"]}, True),
+    ],
+    ids=str,
+)
+def test_a_container_without_its_runtime_is_refused_before_anything_is_made(
+    evaluate: Any, bundle: Any, files: dict[str, bytes], settings: dict[str, Any], runs: bool
+) -> None:
+    stack = AWS | {"bundle": bundle(files), "existing": {}} | settings
+    if runs:
+        assert evaluate("prod", **stack).one("Model")
+    else:
+        with pytest.raises(PreflightFailed, match="onnxruntime"):
+            evaluate("prod", **stack)
+
+
+def test_a_layout_without_an_image_is_refused_by_name(evaluate: Any, bundle: Any) -> None:
+    bundle(layout="triton")
+    with pytest.raises(Unsupported, match="triton"):
+        evaluate()
+
+
+def test_the_key_carries_a_tag_that_finds_it_again(evaluate: Any) -> None:
+    tags = [evaluate(stack).one("Key").inputs["tags"]["cloudmodel:urn"] for stack in ("local", "dev")]
+    assert tags == ["digits/local/aws:kms/key:Key/key", "digits/dev/aws:kms/key:Key/key"]
