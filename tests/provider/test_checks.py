@@ -189,7 +189,7 @@ json_values = st.recursive(
 @given(type=st.sampled_from(sorted(RULES)), data=st.data())
 def test_any_json_is_answered_with_failures_and_never_with_an_exception(type: str, data: st.DataObject) -> None:
     known = st.dictionaries(st.sampled_from(sorted(RULES[type].fields)), json_values, max_size=6)
-    other = st.dictionaries(st.text(max_size=8), json_values, max_size=2)
+    other = st.dictionaries(st.text(min_size=1, max_size=8), json_values, max_size=2)
     news = data.draw(known) | data.draw(other)
     found = checked(type, news)
     assert all(each.property and each.reason for each in found.failures)

@@ -32,8 +32,8 @@ def check(
             failures.append(CheckFailure(name, "is required and not given"))
     defaulted = [name for name, each in rule.fields.items() if name not in inputs and each.default is not None]
     inputs.update({name: rule.fields[name].default for name in defaulted})
-    if default_tags and "tags" in rule.fields and inputs.get("tags") != UNKNOWN:
-        inputs["tags"] = {**default_tags, **inputs.get("tags", {})}
+    if default_tags and "tags" in rule.fields and isinstance(inputs.setdefault("tags", {}), dict):
+        inputs["tags"] = {**default_tags, **inputs["tags"]}
     if rule.name:
         defaulted += _name(rule.name, urn, olds or {}, inputs, seed)
         failures += _name_failures(rule.name, inputs)
@@ -189,6 +189,8 @@ def _name(name: Name, urn: str, olds: Properties, inputs: Properties, seed: byte
         inputs[name.property] = kept
         return [name.property]
     logical = urn.rsplit("::", 1)[-1]
+    if prefix and not isinstance(prefix, str):
+        return []
     start = prefix or f"{'' if logical.startswith(name.lead) else name.lead}{logical}-"
     inputs[name.property] = (start.lower() if name.lower else start) + digits(seed, urn) + fifo(inputs)
     return [name.property]
