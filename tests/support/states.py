@@ -88,6 +88,10 @@ values = st.recursive(
 properties = st.dictionaries(_text, values, max_size=4)
 
 
+def _is_set(value: Any) -> bool:
+    return value is not None  # Pulumi reads a field that is null as one that is not there
+
+
 @st.composite
 def resources(draw: st.DrawFn, name: str, before: list[str]) -> Resource:
     """A resource that refers to nothing but what is there already."""
@@ -110,7 +114,11 @@ def resources(draw: st.DrawFn, name: str, before: list[str]) -> Resource:
         ignore_changes=draw(st.lists(_names, max_size=2).map(tuple)),
         custom_timeouts=draw(st.dictionaries(st.sampled_from(["create", "delete"]), st.floats(0, 9999), max_size=2)),
         created=draw(st.sampled_from(["", "2026-11-24T10:00:00Z"])),
-        extra=draw(st.dictionaries(st.sampled_from(["hideDiff", "taint", "sourcePosition"]), values, max_size=2)),
+        extra=draw(
+            st.dictionaries(
+                st.sampled_from(["hideDiff", "taint", "sourcePosition"]), values.filter(_is_set), max_size=2
+            )
+        ),
     )
 
 

@@ -94,6 +94,8 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise StateCorrupt(f"the state is {_damage(content)}: {error}", where=where) from None
+    if document is None:
+        raise StateCorrupt("the state is null", where=where)
     return _object(document, "the document", where)
 
 
@@ -110,21 +112,21 @@ def read(document: Mapping[str, Any], project: str, stack: str, secrets: Secrets
             where=where,
             hint="use the program that wrote it; it was left as it is",
         )
-    if "checkpoint" in document:
+    if document.get("checkpoint") is not None:
         _only(document, ("version", "checkpoint"), where)
         outer = _object(document["checkpoint"], "checkpoint", where)
         _only(outer, ("stack", "config", "latest"), where)
-        _same_stack(str(outer.get("stack") or stack), project, stack, where)
-        latest = outer.get("latest") or {}
+        _same_stack(str(outer.get("stack")), project, stack, where)
+        latest = outer.get("latest")
     else:
         _only(document, ("version", "deployment"), where)
-        if "deployment" not in document:
+        if document.get("deployment") is None:
             raise StateCorrupt("the state holds neither a checkpoint nor a deployment", where=where)
-        latest = document["deployment"]
-    deployment = _object(latest, "deployment", where)
+        latest = _object(document["deployment"], "deployment", where)
+    deployment = _object(latest, "latest", where)
     _only(deployment, ("manifest", "secrets_providers", "resources", "pending_operations", "metadata"), where)
-    _check_manifest(_object(deployment.get("manifest") or {}, "manifest", where), where)
-    salt = _salt(_object(deployment.get("secrets_providers") or {}, "secrets_providers", where), where)
+    _check_manifest(_object(deployment.get("manifest"), "manifest", where), where)
+    salt = _salt(_object(deployment.get("secrets_providers"), "secrets_providers", where), where)
     unseal = unsealing(secrets, salt, where)
     return Loaded(
         State(
@@ -132,7 +134,7 @@ def read(document: Mapping[str, Any], project: str, stack: str, secrets: Secrets
             stack,
             tuple(read_resource(item, unseal, where) for item in _array(deployment, "resources", where)),
             tuple(read_pending(item, unseal, where) for item in _array(deployment, "pending_operations", where)),
-            _object(deployment.get("metadata") or {}, "metadata", where),
+            _object(deployment.get("metadata"), "metadata", where),
         ),
         salt,
     )
@@ -300,7 +302,7 @@ def _salt(provider: Mapping[str, Any], where: str) -> str:
             where=where,
             hint="use --engine official for this stack",
         )
-    salt = _object(provider.get("state") or {}, "the secrets provider's state", where).get("salt", "")
+    salt = _object(provider.get("state"), "the secrets provider's state", where).get("salt", "")
     if not isinstance(salt, str) or (kind and not salt):
         raise StateCorrupt("the state's secrets provider has no salt", where=where)
     return salt
@@ -313,13 +315,18 @@ def _same_stack(name: str, project: str, stack: str, where: str) -> None:
 
 
 def _object(value: Any, what: str, where: str) -> dict[str, Any]:
+    """`value`, or an empty object for null, which is how Go writes that there is none."""
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
         raise StateCorrupt(f"{what} of the state is not an object", where=where)
     return dict(value)
 
 
 def _array(document: Mapping[str, Any], name: str, where: str) -> list[Any]:
-    value = document.get(name) or []
+    value = document.get(name)
+    if value is None:
+        return []
     if not isinstance(value, list):
         raise StateCorrupt(f"{name} of the state is not a list", where=where)
     return value

@@ -73,7 +73,11 @@ class StackLock:
                 raise self._locked(found)
             self._mine = _me(_generation(gate) + 1, operation)
             os.pwrite(gate, f"{self._mine.generation:020}".encode(), 0)
-            write_text(self._file, json.dumps(asdict(self._mine), sort_keys=True) + "\n", mode=0o600)
+            try:
+                write_text(self._file, json.dumps(asdict(self._mine), sort_keys=True) + "\n", mode=0o600)
+            except OSError:
+                self._file.unlink(missing_ok=True)  # it may be there, and nobody would ever give it back
+                raise
         return f"took over the lock of a run that has ended: {found.describe()}" if found else ""
 
     @contextlib.contextmanager
