@@ -174,6 +174,18 @@ class World:
         known = {item.id: item.name for item in self.state.resources}
         return sorted(known.get(id, id) for id in self.cloud.names())
 
+    def unrecorded(self) -> set[str]:
+        """The ids that exist in the cloud though neither the state nor a pending operation knows them (I1)."""
+        known = {item.id for item in self.state.resources}
+        known |= {operation.resource.inputs.get("name", "") for operation in self.state.pending}
+        return set(self.cloud.names()) - known
+
+    def restart(self) -> None:
+        """The process that died is followed by another one."""
+        self.cloud.dead = False
+        self.cloud.crash_at = None
+        self.cloud.forget_calls()
+
     def _recorded(self, work: Callable[[Any], engine.Result]) -> engine.Result:
         self.recorder = MortalRecorder(self.state, self.cloud)
         try:
@@ -197,16 +209,15 @@ def sound(state: State) -> tuple[str, ...]:
     return check(normal.canonical(state))
 
 
+def new_world(transport: str) -> World:
+    """An empty stack and an empty cloud."""
+    return World(transport=transport, cloud=fake_cloud.Cloud())
+
+
 @pytest.fixture(params=["stub", "grpc"])
 def world(request: pytest.FixtureRequest) -> World:
     """An empty stack; every test that asks for it runs over both transports."""
-    return World(transport=request.param, cloud=fake_cloud.Cloud())
-
-
-@pytest.fixture
-def stub_world() -> World:
-    """An empty stack for tests that make many runs, in process only."""
-    return World(transport="stub", cloud=fake_cloud.Cloud())
+    return new_world(request.param)
 
 
 @dataclass(frozen=True)
@@ -220,7 +231,9 @@ class Kit:
     ops: Callable[[engine.Result], list[tuple[str, str]]] = ops
     changes: Callable[[engine.Result], list[tuple[str, str]]] = changes
     sound: Callable[[State], tuple[str, ...]] = sound
+    equal: Callable[[State, State], bool] = normal.equal
     engine: ModuleType = engine
+    world: Callable[[str], World] = new_world
     recorder: type[MemoryRecorder] = MemoryRecorder
     usage_error: type[Exception] = UsageError
     save_failed: type[Exception] = SaveFailed

@@ -92,7 +92,7 @@ def test_a_resource_that_exists_but_is_not_ready_is_recorded_and_mended(world: A
 
 
 def test_a_record_that_cannot_be_saved_stops_the_run(world: Any, kit: Any) -> None:
-    class Full(kit.recorder):  # type: ignore[misc, name-defined]
+    class Full(kit.recorder):  # type: ignore[misc]
         def end(self, operation: int, mutation: Any) -> None:
             raise kit.save_failed("the disk is full")
 

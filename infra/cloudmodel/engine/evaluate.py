@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 MIN_THREADS = 64
+HIDDEN = {"pulumi", "asyncio"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Raised:
 def evaluate(evaluation: Evaluation, close: Callable[[], None]) -> Raised | None:
     """Run the program to its end and return what it raised, or None.
 
-    It runs on a thread and an event loop of its own and in a fresh context, with the project's own modules forgotten:
+    It runs on a thread and an event loop of its own and in a fresh context, with the project's own modules forgotten before and after:
     else what they register when imported would be registered by the first evaluation of a process only, and the
     next `up` would delete it. `close` is called when the program has ended; calls in flight are then awaited.
     """
@@ -60,6 +61,7 @@ def evaluate(evaluation: Evaluation, close: Callable[[], None]) -> Raised | None
     thread = threading.Thread(target=target, name="program")
     thread.start()
     thread.join()
+    forget_modules(evaluation.folder)
     return result[0] if result else None
 
 
@@ -145,6 +147,6 @@ def _trace(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and "/pulumi/" not in frame.filename.replace("\\", "/")
+        if frame.filename != __file__ and not HIDDEN.intersection(Path(frame.filename).parts)
     ]
     return "".join([*traceback.format_list(frames), *traceback.format_exception_only(error)]).rstrip()
