@@ -18,9 +18,10 @@ ARN = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/e"
 def refusal(code: str, message: str, operation: str) -> Exception:
     from botocore.exceptions import ClientError
 
-    return ClientError(
+    failure: Exception = ClientError(
         {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}, operation
     )
+    return failure
 
 
 class SlowSageMaker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ ENDPOINT_KEYS = {"application-autoscaling": "appautoscaling"}
 PROPAGATION_SECONDS = 120.0
 ATTEMPTS = 10
 LOCAL_ATTEMPTS = 3
+# The local AWS takes any key; the user's own are never used for it.
+LOCAL_KEY = "local"
 LOCAL_KEY = "local"
 
 
@@ -38,13 +41,15 @@ class Account:
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str], Any] = {}
         self._identity: Answer | None = None
+        local = endpoint_url is not None
         try:
             self._session = boto3.session.Session(
-                aws_access_key_id=configuration.access_key or (LOCAL_KEY if endpoint_url else None),
-                aws_secret_access_key=configuration.secret_key or (LOCAL_KEY if endpoint_url else None),
+                aws_access_key_id=configuration.access_key or (LOCAL_KEY if local else None),
+                aws_secret_access_key=configuration.secret_key or (LOCAL_KEY if local else None),
                 aws_session_token=configuration.token,
                 region_name=configuration.region,
-                profile_name=None if endpoint_url else configuration.profile,
+                profile_name=configuration.profile,
+                botocore_session=hermetic() if local else None,
             )
         except Exception as error:
             raise ResourceFailure(f"AWS: {error}", hint="see `aws configure list-profiles`") from error
@@ -108,6 +113,7 @@ class Account:
                 read_timeout=60,
                 max_pool_connections=32,
                 s3={"addressing_style": "path"} if path_style else None,
+                proxies={} if self.endpoint_url else None,
             ),
         )
 
@@ -212,6 +218,15 @@ class Cloud:
             raise lost(service, name, error, endpoint=self.account.endpoint_url) from error
         except BotoCoreError as error:
             raise ResourceFailure(f"{request}: {error}", request=request) from error
+
+
+def hermetic() -> Any:
+    """A botocore session that knows nothing of this machine's profiles, so that none can break or leak into a run."""
+
+    import botocore.session
+
+    nowhere = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    return botocore.session.Session(session_vars={"profile": (None, None, None, None), **nowhere})
 
 
 def is_one_of(error: CallFailed, wanted: tuple[str, ...]) -> bool:
