@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,9 @@ def package(source: ModelSource, store: BundleStore, report: Report = silent) ->
     if not PROJECT_NAME.fullmatch(source.name):
         raise ProjectInvalid(f"{source.name!r} is not a name", where="name", hint="lower-case letters, digits and -")
     try:
-        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work:
-            return _package(source, store, Path(work), report)
+        path = find_model(source.source)
+        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work, _named(path, Path(work)):
+            return _package(source, path, store, Path(work), report)
     except OSError as error:
         raise CloudmodelError(
             f"The model could not be packaged: {error.strerror or error}",
@@ -59,8 +61,18 @@ def package(source: ModelSource, store: BundleStore, report: Report = silent) ->
         ) from error
 
 
-def _package(source: ModelSource, store: BundleStore, work: Path, report: Report) -> Packaged:
-    path = find_model(source.source)
+@contextlib.contextmanager
+def _named(path: Path, work: Path) -> Iterator[None]:
+    """An error in the copy is an error in the user's own file: a folder that is gone helps nobody."""
+    try:
+        yield
+    except CloudmodelError as error:
+        for inner in (work / "bundle" / onnx.MODEL_FILE, work / "bundle", work):
+            error.where = error.where.replace(str(inner), str(path)) if error.where else None
+        raise
+
+
+def _package(source: ModelSource, path: Path, store: BundleStore, work: Path, report: Report) -> Packaged:
     report(Progress("scan", note=path.name))
     scan.require_clean(scan.scan(path))
     folder = work / "bundle"
