@@ -47,7 +47,7 @@ def stack_settings(project: Project, stack: str, document: Document) -> StackSet
             elif str(name).partition(":")[0] in (OURS, "aws"):
                 message = "belongs under config:"
             problems.append(Problem(document.mark((name,)), name, message))
-    config = content.get("config") or {}
+    config = {} if content.get("config") is None else content["config"]
     if not isinstance(config, dict):
         problems.append(Problem(document.mark(("config",)), "config", "must be a mapping of keys to values"))
         config = {}

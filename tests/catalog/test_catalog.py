@@ -1,0 +1,153 @@
+"""The catalog's data against the packages that it was made from."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import botocore.session
+import moto.ec2
+import pytest
+
+from cloudmodel.catalog import catalog
+from cloudmodel.core.errors import Unsupported
+
+ARM_TAG = "2.6.0-cpu-py312-ubuntu22.04-sagemaker"
+SESSION = botocore.session.get_session()
+
+
+def test_the_types_are_those_of_the_installed_api() -> None:
+    """Write them again with `python tools/make_catalog.py` where AWS has new ones."""
+    shape = SESSION.get_service_model("sagemaker").shape_for("ProductionVariantInstanceType")
+    assert set(catalog.instance_types()) == set(shape.enum)
+
+
+def test_the_machines_are_ec2s() -> None:
+    with gzip.open(Path(moto.ec2.__file__).parent / "resources" / "instance_types.json.gz") as file:
+        ec2 = json.load(file)
+    unknown = 0
+    for name, machine in catalog.instance_types().items():
+        facts = ec2.get(name.removeprefix("ml."))
+        if facts is None:
+            unknown += 1
+            continue
+        assert machine.vcpu == facts["VCpuInfo"]["DefaultVCpus"]
+        assert machine.memory_mib == facts["MemoryInfo"]["SizeInMiB"]
+        assert machine.arch in facts["ProcessorInfo"]["SupportedArchitectures"]
+        assert machine.burstable == facts["BurstablePerformanceSupported"]
+        assert (machine.accelerator == "gpu") == ("GpuInfo" in facts)
+    assert unknown == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "vcpu", "arch", "nvme", "burstable", "accelerator", "accelerators"),
+    [
+        ("ml.t2.medium", 2, "x86_64", False, True, None, 0),
+        ("ml.m5.large", 2, "x86_64", False, False, None, 0),
+        ("ml.m5d.large", 2, "x86_64", True, False, None, 0),
+        ("ml.c7g.large", 2, "arm64", False, False, None, 0),
+        ("ml.c8g.medium", 1, "arm64", False, False, None, 0),
+        ("ml.g4dn.12xlarge", 48, "x86_64", True, False, "gpu", 4),
+        ("ml.g5.xlarge", 4, "x86_64", True, False, "gpu", 1),
+        ("ml.p4d.24xlarge", 96, "x86_64", True, False, "gpu", 8),
+        ("ml.inf2.xlarge", 4, "x86_64", False, False, "neuron", 1),
+        ("ml.p3.2xlarge", 8, "x86_64", False, False, "gpu", 1),
+    ],
+)
+def test_known_machines(
+    name: str, vcpu: int, arch: str, nvme: bool, burstable: bool, accelerator: str | None, accelerators: int
+) -> None:
+    found = catalog.instance_types()[name]
+    assert (found.vcpu, found.arch, found.nvme, found.burstable) == (vcpu, arch, nvme, burstable)
+    assert (found.accelerator, found.accelerators) == (accelerator, accelerators)
+
+
+def test_limits_are_those_of_the_installed_api() -> None:
+    rows = json.loads((catalog.HERE / "limits.json").read_text())["rows"]
+    assert rows
+    for service, shapes in rows.items():
+        model = SESSION.get_service_model(service)
+        for shape in shapes:
+            bounds = model.shape_for(shape).metadata
+            expected = catalog.Limit(bounds.get("min"), bounds.get("max"), bounds.get("pattern"))
+            assert catalog.limit(service, shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("instance", "region", "uri"),
+    [
+        (
+            "ml.c7i.large",
+            "us-east-1",
+            "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312",
+        ),
+        (
+            "ml.c8g.large",
+            "eu-south-1",
+            f"692866216735.dkr.ecr.eu-south-1.amazonaws.com/pytorch-inference-arm64:{ARM_TAG}",
+        ),
+        (
+            "ml.m5.large",
+            "cn-north-1",
+            "727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/pytorch-inference:2.6.0-cpu-py312",
+        ),
+    ],
+)
+def test_image_addresses(instance: str, region: str, uri: str) -> None:
+    image = catalog.serving_image("onnxruntime", instance, region)
+    assert image.uri == uri
+    assert image.repository_arn == catalog.image_repository_arn(uri)
+
+
+def test_every_image_address_is_one_that_the_api_takes() -> None:
+    bounds = SESSION.get_service_model("sagemaker").shape_for("ContainerImage").metadata
+    for instance, machine in catalog.instance_types().items():
+        if machine.accelerator in ("neuron", "other") or (machine.arch, machine.accelerator) == ("arm64", "gpu"):
+            continue
+        for region in catalog.regions():
+            uri = catalog.serving_image("onnxruntime", instance, region).uri
+            assert len(uri) <= bounds["max"]
+            assert " " not in uri
+
+
+@pytest.mark.parametrize(
+    ("layout", "instance", "region"),
+    [
+        ("onnxruntime", "ml.inf2.xlarge", "us-east-1"),
+        ("onnxruntime", "ml.p6e-gb200.36xlarge", "us-east-1"),
+        ("triton", "ml.c7i.large", "us-east-1"),
+        ("onnxruntime", "ml.c7i.large", "mars-north-1"),
+    ],
+)
+def test_what_has_no_image_is_refused(layout: str, instance: str, region: str) -> None:
+    with pytest.raises(Unsupported) as caught:
+        catalog.serving_image(layout, instance, region)
+    assert "image" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("uri", "arn"),
+    [
+        ("1.dkr.ecr.us-east-1.amazonaws.com/a/b:c", "arn:aws:ecr:us-east-1:1:repository/a/b"),
+        ("1.dkr.ecr.cn-north-1.amazonaws.com.cn/a@sha256:0", "arn:aws-cn:ecr:cn-north-1:1:repository/a"),
+        ("1.dkr.ecr.us-gov-west-1.amazonaws.com/a", "arn:aws-us-gov:ecr:us-gov-west-1:1:repository/a"),
+    ],
+)
+def test_the_repository_of_an_image(uri: str, arn: str) -> None:
+    assert catalog.image_repository_arn(uri) == arn
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "nginx", "docker.io/library/nginx:1", "1.dkr.ecr.us-east-1.amazonaws.com/", "x.dkr.ecr.a.b.c/d"]
+)
+def test_images_elsewhere_are_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="not an image in Amazon ECR"):
+        catalog.image_repository_arn(uri)
+
+
+def test_partitions_are_botocores() -> None:
+    for region in catalog.regions():
+        assert catalog.partition(region) == SESSION.get_partition_for_region(region)
+        domain = SESSION.get_component("endpoint_resolver").get_partition_dns_suffix(catalog.partition(region))
+        assert catalog.dns_suffix(region) == domain

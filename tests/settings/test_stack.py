@@ -1,0 +1,307 @@
+"""Pulumi.<stack>.yaml: Pulumi's forms, our keys, AWS's bounds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloudmodel.core.errors import SettingsInvalid, StackNotFound
+from cloudmodel.settings import load
+from cloudmodel.settings.model import StackFile
+from cloudmodel.settings.pending import DONE
+from cloudmodel.settings.pulumi import AWS_KEYS
+
+EXAMPLE = Path(load.__file__).with_name("example.stack.yaml")
+DIGEST = "sha256:" + "0" * 64
+KEY = "arn:aws:kms:us-east-1:111122223333:key"
+
+
+def test_the_example_holds_every_key(stack_of: Any) -> None:
+    stack = stack_of(EXAMPLE.read_text())
+
+    def keys(model: Any, without: set[str]) -> None:
+        assert model.model_fields_set >= set(type(model).model_fields) - without
+        for name in type(model).model_fields:
+            value = getattr(model, name)
+            if hasattr(type(value), "model_fields"):
+                keys(value, set())
+
+    keys(stack, {"local"})
+    assert "cloudmodel:local" in EXAMPLE.read_text()
+
+
+def test_one_key_is_enough_for_a_local_stack(local_stack: Any) -> None:
+    stack = local_stack("")
+    assert (stack.target, stack.mode, stack.instance) == ("local", "realtime", "ml.c7i.large")
+    assert (stack.region, stack.allowed_account_ids, stack.bundle) == ("us-east-1", (), None)
+    assert (stack.scaling.min, stack.scaling.max) == (1, 2)
+    assert stack.raw == {"aws:region": "us-east-1", "cloudmodel:target": "local"}
+    assert stack.secret_keys == frozenset()
+
+
+def test_pulumis_own_forms(stack_of: Any) -> None:
+    stack = stack_of(
+        f"""
+encryptionsalt: v1:abc=:v1:def:ghi
+secretsprovider: passphrase
+config:
+  cloudmodel:config:target: local
+  cloudmodel:protect: "true"
+  cloudmodel:scaling: '{{"min": 2, "max": 4}}'
+  cloudmodel:signed: "false"
+  aws:region: eu-west-1
+  aws:secretKey:
+    secure: v1:AAAA:BBBB
+  aws:profile: dev
+  aws:maxRetries: 5
+  digits:feature: {{b: [1, true], a: {{secure: "v1:x:y"}}}}
+  own: {DIGEST}
+"""
+    )
+    assert stack.protect is True
+    assert stack.signed is False
+    assert (stack.scaling.min, stack.scaling.max) == (2, 4)
+    assert stack.region == "eu-west-1"
+    assert stack.raw == {
+        "cloudmodel:target": "local",
+        "cloudmodel:protect": "true",
+        "cloudmodel:scaling": '{"min": 2, "max": 4}',
+        "cloudmodel:signed": "false",
+        "aws:region": "eu-west-1",
+        "aws:secretKey": "v1:AAAA:BBBB",
+        "aws:profile": "dev",
+        "aws:maxRetries": "5",
+        "digits:feature": '{"a":{"secure":"v1:x:y"},"b":[1,true]}',
+        "digits:own": DIGEST,
+    }
+    assert stack.secret_keys == {"aws:secretKey", "digits:feature"}
+    assert (stack.encryption_salt, stack.secrets_provider) == ("v1:abc=:v1:def:ghi", "passphrase")
+
+
+def test_what_a_stack_on_aws_needs(stack_of: Any) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        stack_of("config: {'cloudmodel:target': aws}")
+    assert sorted(problem["key"] for problem in caught.value.details["problems"]) == [
+        "aws:allowedAccountIds",
+        "aws:region",
+        "cloudmodel:bundle",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("cloudmodel:instance: ml.t3.medium", "cloudmodel:instance: is not an endpoint instance type"),
+        ("cloudmodel:instance: c7i.large", "cloudmodel:instance: is not an endpoint instance type"),
+        ("cloudmodel:instance: ml.t2.medium", "ml.t2.medium is burstable"),
+        ("cloudmodel:instance: ml.inf2.xlarge", "no image serves the layout onnxruntime on ml.inf2.xlarge"),
+        ("cloudmodel:bundle: sha256:12", "cloudmodel:bundle: must be a digest"),
+        ("cloudmodel:scaling: {min: 3, max: 2}", "min 3 is larger than max 2"),
+        ("cloudmodel:scaling: {min: 0}", "cloudmodel:scaling.min: must be at least 1"),
+        ("cloudmodel:scaling: {target: 0}", "cloudmodel:scaling.target: must be greater than 0"),
+        ("cloudmodel:scaling: {min: 1.5}", "cloudmodel:scaling.min: must be a whole number"),
+        ("cloudmodel:scaling: {min: yes}", "cloudmodel:scaling.min: must be a whole number, and is text"),
+        ("cloudmodel:scaling: [1]", "cloudmodel:scaling: must be a mapping"),
+        ("cloudmodel:scaling: {mim: 1}", "cloudmodel:scaling.mim: unknown key; did you mean min?"),
+        ("cloudmodel:timeouts: {startup: 59}", "must be greater than or equal to 60"),
+        ("cloudmodel:timeouts: {download: 3601}", "must be less than or equal to 3600"),
+        ("cloudmodel:environment: {1A: x}", "must be letters, digits and _"),
+        ("cloudmodel:environment: {SAGEMAKER_PROGRAM: x}", "do not set themselves"),
+        ("cloudmodel:environment: {A: 5}", "cloudmodel:environment.A: must be text, and is a number"),
+        ("cloudmodel:environment: {A: {secure: v1:a:b}}", "cloudmodel:environment: cannot be secret"),
+        (f"cloudmodel:environment: {{A: {'x' * 1025}}}", "at most 1024 characters (AWS's limit), and has 1025"),
+        ("cloudmodel:tags: {aws:x: y}", "does not begin with aws:"),
+        ("cloudmodel:tags: {a: 'b#c'}", "letters, digits, spaces"),
+        (f"cloudmodel:tags: {{{'k' * 129}: v}}", "1 to 128"),
+        ("cloudmodel:encryption: {key: alias/x}", "must be 'create' or must be the ARN of a KMS key"),
+        ("cloudmodel:existing: {role: admin}", "cloudmodel:existing.role: "),
+        ("cloudmodel:existing: {bucket: A_B}", "an S3 bucket's name"),
+        ("cloudmodel:existing: {image: nginx}", "must be an image in Amazon ECR"),
+        ("cloudmodel:alarms: {notify: [ops]}", "an e-mail address or the ARN of an SNS topic"),
+        ("cloudmodel:alarms: {error_rate: 101}", "must be less than or equal to 100"),
+        ("cloudmodel:network: {isolation: 'no'}", "cloudmodel:network.isolation: must be true or false, and is text"),
+        ("cloudmodel:protect:", "cloudmodel:protect: must be true or false, and is empty"),
+        ("cloudmodel:traget: x", "cloudmodel:traget: unknown key; did you mean target?"),
+        ("cloudmodle:protect: true", "write cloudmodel:protect"),
+        ("protect: true", "write cloudmodel:protect"),
+        ("aws:regoin: x", "aws:regoin: unknown key; did you mean region?"),
+        ("aws:region: mars-1", "aws:region: is not a region"),
+        ("aws:allowedAccountIds: [123456789012]", "must be text, and is a number"),
+        ("aws:allowedAccountIds: ['12']", "12 digits in quotes"),
+        ("cloudmodel:config:target: local", "says the same as cloudmodel:target"),
+        ("a:b:c: x", "must be namespace:name"),
+        (
+            "cloudmodel:encryption: {key: 'arn:aws:kms:eu-west-1:111122223333:key/a'}\naws:region: us-east-1",
+            "is a key of another region than us-east-1",
+        ),
+        (
+            f"cloudmodel:encryption: {{key: '{KEY}/a'}}\ncloudmodel:existing: {{key: '{KEY}/b'}}",
+            "name different keys",
+        ),
+    ],
+    ids=lambda value: value[:50],
+)
+def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        local_stack(lines)
+    assert told in caught.value.message
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ("cloudmodel:cloud: azure", "cloud"),
+        ("cloudmodel:mode: serverless", "mode"),
+        ("cloudmodel:mode: async", "mode"),
+        ("cloudmodel:scaling: {metric: backlog}", "scaling.metric"),
+        ("cloudmodel:scaling: {schedule: [{cron: x}]}", "scaling.schedule"),
+        ("cloudmodel:rollout: {strategy: canary}", "rollout.strategy"),
+        ("cloudmodel:rollout: {step: 10}", "rollout.step"),
+        ("cloudmodel:rollout: {bake: 60}", "rollout.bake"),
+        ("cloudmodel:rollout: {rollback_on: [errors]}", "rollout.rollback_on"),
+        ("cloudmodel:capture: {percent: 5}", "capture.percent"),
+        ("cloudmodel:network: {vpc: vpc-0a1b2c3d}", "network.vpc"),
+        ("cloudmodel:network: {subnets: [subnet-1]}", "network.subnets"),
+        ("cloudmodel:network: {security_groups: [sg-1]}", "network.security_groups"),
+        ("cloudmodel:signed: true", "signed"),
+        ("cloudmodel:signed: a public key", "signed"),
+        ("cloudmodel:policies: {level: mandatory}", "policies.level"),
+        ("cloudmodel:policies: {exempt: [{rule: P01, until: 2027-01-31, reason: x}]}", "policies.exempt"),
+    ],
+)
+def test_what_the_program_does_not_do_yet_is_refused_by_name(local_stack: Any, lines: str, key: str) -> None:
+    assert key in DONE
+    with pytest.raises(SettingsInvalid) as caught:
+        local_stack(lines)
+    (problem,) = caught.value.details["problems"]
+    assert problem["key"] == f"cloudmodel:{key}"
+    assert "is not built in this version" in problem["message"]
+
+
+def test_a_local_key_is_for_local_stacks(stack_of: Any, local_stack: Any) -> None:
+    assert local_stack("cloudmodel:local: {max_workers: 7, port: 4566}").local.max_workers == 7
+    with pytest.raises(SettingsInvalid, match="is for stacks whose cloudmodel:target is local"):
+        stack_of(
+            "config:\n  cloudmodel:target: aws\n  aws:region: us-east-1\n  aws:allowedAccountIds: ['111122223333']\n"
+            f"  cloudmodel:bundle: {DIGEST}\n  cloudmodel:local: {{max_workers: 7}}\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cloudmodel:target: local", "cloudmodel:target: belongs under config:"),
+        ("confg: {}", "confg: unknown key; did you mean config?"),
+        ("environment: [x]", "ESC"),
+        ("config: []", "config: must be a mapping"),
+        ("config: {}\nencryptionsalt: 5", "encryptionsalt: must be text"),
+        ("[]", "must be a mapping"),
+        ("", "cloudmodel:target: is required"),
+    ],
+)
+def test_a_file_of_another_shape(stack_of: Any, text: str, told: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        stack_of(text)
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["prdo", "../x", "a b", "", "x" * 101])
+def test_a_stack_that_does_not_exist(folder: Path, name: str) -> None:
+    (folder / "Pulumi.prod.yaml").write_text("config: {'cloudmodel:target': local}")
+    with pytest.raises(StackNotFound) as caught:
+        load.load_stack(load.load_project(folder), name)
+    assert caught.value.code == 6
+    if name == "prdo":
+        assert "did you mean prod?" in caught.value.message
+
+
+def test_a_secret_is_never_told(stack_of: Any) -> None:
+    canary = "c4n4ry-0f-the-mine"
+    config = {"environment": {"A": [canary], "B": {"secure": canary}}, "tags": {"a": {"b": canary}}}
+    text = json.dumps({"config": {f"cloudmodel:{name}": value for name, value in config.items()}})
+    with pytest.raises(SettingsInvalid) as caught:
+        stack_of(text)
+    assert canary not in json.dumps(caught.value.as_json())
+    assert canary not in str(caught.value.__cause__)
+
+
+def test_bounds_are_botocores() -> None:
+    """The edges of a number and of a text, asked of the service model itself."""
+    sagemaker = botocore.session.get_session().get_service_model("sagemaker")
+    schema = StackFile.model_json_schema()["$defs"]
+    for name, shape in (
+        ("startup", "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds"),
+        ("download", "ProductionVariantModelDataDownloadTimeoutInSeconds"),
+    ):
+        bounds = sagemaker.shape_for(shape).metadata
+        (number,) = [each for each in schema["Timeouts"]["properties"][name]["anyOf"] if each["type"] == "integer"]
+        assert (number["minimum"], number["maximum"]) == (bounds["min"], bounds["max"])
+    network = schema["Network"]["properties"]
+    assert network["subnets"]["maxItems"] == sagemaker.shape_for("Subnets").metadata["max"]
+    assert network["security_groups"]["maxItems"] == sagemaker.shape_for("VpcSecurityGroupIds").metadata["max"]
+
+
+def test_aws_keys_are_those_of_the_installed_package() -> None:
+    from pulumi_aws.provider import ProviderArgs
+
+    names = [name for name, value in vars(ProviderArgs).items() if isinstance(value, property)]
+    wire = {name.split("_")[0] + "".join(part.capitalize() for part in name.split("_")[1:]) for name in names}
+    assert wire == set(AWS_KEYS)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**6)
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | st.text(max_size=6)
+    | st.sampled_from(["local", "aws", "{}", "[[", '{"min": 1e999}', "true", DIGEST]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["min", "max", "secure", "key", "role", "percent", "x", ""]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    [f"cloudmodel:{name}" for name in StackFile.model_fields]
+    + ["aws:region", "aws:allowedAccountIds", "x", ":", "a:", ":b"]
+) | st.text(max_size=8)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(KEYS, VALUES, max_size=6))
+def test_any_configuration_is_a_stack_or_one_error(stack_of: Any, config: dict[str, Any]) -> None:
+    try:
+        stack = stack_of(json.dumps({"config": {"cloudmodel:target": "local"} | config}))
+    except SettingsInvalid as error:
+        assert error.details["problems"]
+    else:
+        assert all(isinstance(value, str) for value in stack.raw.values())
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 4000), st.binary(max_size=4), st.integers(0, 60))
+def test_a_damaged_file_is_a_stack_or_one_error(stack_of: Any, place: int, put: bytes, cut: int) -> None:
+    data = EXAMPLE.read_bytes()
+    try:
+        stack_of(data[:place] + put + data[place + cut :])
+    except SettingsInvalid as error:
+        assert error.message
+
+
+def test_the_raw_map_is_what_pulumi_would_hand_to_a_program(stack_of: Any) -> None:
+    stack = stack_of(EXAMPLE.read_text())
+    config = yaml.safe_load(EXAMPLE.read_text())["config"]
+    assert stack.raw.keys() == config.keys()
+    for name, value in config.items():
+        assert value in (stack.raw[name], json.loads(stack.raw[name]) if not isinstance(value, str) else value)
