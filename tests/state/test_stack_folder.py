@@ -162,8 +162,8 @@ def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(
             attempt()
         assert caught.value.where == str(file)
         assert str(folder.backups()[-1]) == caught.value.details["backup"]
-        if "version 4" not in said:
-            assert f"cloudmodel state import --stack dev --file {folder.backups()[-1]}" in str(caught.value.hint)
+        assert ("the program that wrote it" in str(caught.value.hint)) == ("version 4" in said)
+        assert f"cloudmodel state import --stack dev --file {folder.backups()[-1]}" in str(caught.value.hint)
     assert files(folder.folder) == before
     assert stood().holder() is None
 
@@ -350,6 +350,22 @@ def test_an_export_with_pending_operations_is_refused(stood: Open) -> None:
     with pytest.raises(CloudmodelError, match="pending") as caught:
         stood().export()
     assert "cloudmodel refresh --stack dev" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("document", [[], None, "x", {}])
+def test_what_is_no_document_is_not_imported(stood: Open, document: Any) -> None:
+    before = files(stood().folder)
+    with pytest.raises(StateCorrupt):
+        stood().import_(document)
+    assert files(stood().folder) == before
+
+
+def test_pending_operations_are_imported_with_the_rest(stood: Open) -> None:
+    with stood().open("up") as recorder:
+        recorder.begin(states.creating(states.bucket("z")))
+    state = stood().load()
+    stood().import_(json.loads((stood().folder / "checkpoint.json").read_bytes()))
+    assert stood().load() == state
 
 
 def test_the_order_of_a_document_is_put_right(stood: Open) -> None:

@@ -100,6 +100,7 @@ class StackFolder:
             journal = self._start(found, operation)
             journal.notes += [note] if note else []
             with self._saving(journal):
+                self._sweep()
                 version = history.begin(self._history, operation, message, environment or {}, self._lock.id)
             result = history.FAILED
             try:
@@ -211,6 +212,12 @@ class StackFolder:
                 private_folder(folder)
             return self._lock.acquire(operation)
 
+    def _sweep(self) -> None:
+        """Take away what a killed run left half-written; we hold the lock, so nobody is at it."""
+        for folder in (self.folder, self._backups):
+            for path in folder.glob(".*"):
+                path.unlink()
+
     def _release(self) -> None:
         with contextlib.suppress(OSError):
             self._lock.release()
@@ -304,11 +311,10 @@ class StackFolder:
     def _with_way_back(self, error: StateCorrupt) -> StateCorrupt:
         good = self._last_good_backup()
         command = f"cloudmodel state import --stack {self._stack} --file {good or 'FILE'}"
-        hint = f"it was left as it is; the last good backup goes back with `{command}`, then `cloudmodel refresh`"
-        if good is None:
-            hint = f"it was left as it is, and there is no good backup; an export goes back with `{command}`"
+        what = "the last good backup" if good else "there is no good backup; an export"
+        hint = f"{error.hint or 'it was left as it is'}; {what} goes back with `{command}`"
         details = {**error.details, "backup": str(good) if good else None}
-        return StateCorrupt(error.message, where=error.where, hint=error.hint or hint, details=details)
+        return StateCorrupt(error.message, where=error.where, hint=hint, details=details)
 
     def _last_good_backup(self) -> Path | None:
         for path in reversed(self.backups()):

@@ -105,6 +105,7 @@ def read(document: Mapping[str, Any], project: str, stack: str, secrets: Secrets
     Raises StateCorrupt for anything that is not wholly understood, Unsupported for another kind of secrets, and what
     `Secrets` raises.
     """
+    document = _object(document, "the document", where)
     version = document.get("version")
     if version != VERSION or isinstance(version, bool):
         raise StateCorrupt(

@@ -272,9 +272,9 @@ class Journal:
             self._refuse()
             self._writing = True
             batch, self._queue = self._queue, []
-        records = f'{{"records":[{",".join(each.text for each in batch)}],"salt":{dump(self._secrets.salt)}}}'
         try:
-            self._guarded(records)
+            records = ",".join(each.text for each in batch)
+            self._guarded(f'{{"records":[{records}],"salt":{dump(self._secrets.salt)}}}')
         finally:
             with self._turn:
                 self._writing = False
