@@ -49,3 +49,15 @@ class Shell:
         assert done.returncode == code, done.stdout.decode() + done.stderr.decode()
         document: dict[str, Any] = json.loads(done.stdout)
         return document
+
+
+def lines_until(process: subprocess.Popen[bytes], wanted: str, count: int = 1) -> list[str]:
+    """Read the process's stderr up to the `count`-th line that holds `wanted`; fails when the process ends before."""
+    assert process.stderr is not None
+    seen: list[str] = []
+    for line in process.stderr:
+        seen.append(line.decode())
+        count -= wanted in seen[-1]
+        if not count:
+            return seen
+    raise AssertionError(f"{wanted!r} was not said:\n" + "".join(seen))

@@ -67,10 +67,9 @@ class StackLock:
         A lock left by a process of this host that has ended is taken over. Raises StackLocked, OSError.
         """
         private_folder(self._folder)
+        self._refuse()  # without the gate: a holder that was suspended may sit in it
         with self._gate(create=True) as gate:
-            found = self.owner()
-            if found and not _ended(found):
-                raise self._locked(found)
+            found = self._refuse()
             self._mine = _me(_generation(gate) + 1, operation)
             os.pwrite(gate, f"{self._mine.generation:020}".encode(), 0)
             try:
@@ -117,6 +116,13 @@ class StackLock:
                 raise self._locked(found)
             self._file.unlink()
             sync_folder(self._folder)
+        return found
+
+    def _refuse(self) -> Owner | None:
+        """Raise StackLocked for a lock whose holder lives; returns one that was left behind."""
+        found = self.owner()
+        if found and not _ended(found):
+            raise self._locked(found)
         return found
 
     def owner(self) -> Owner | None:
