@@ -42,6 +42,7 @@ def predict_fn(data, model):
         error.status_code = 400
         raise error
     if data.startswith("sleep "):
+        print("sleeping", flush=True)
         time.sleep(float(data.split()[1]))
     if data == "environment":
         return dict(os.environ)
@@ -157,6 +158,25 @@ class Cloud:
         with pytest.raises(ClientError) as caught:
             call(**parameters)
         return dict(caught.value.response)
+
+    def heard(self, name: str, text: str) -> None:
+        """Return when the logs of an endpoint hold `text`."""
+        pause = threading.Event()
+        for _ in range(600):
+            try:
+                events = self.logs.filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{name}")["events"]
+            except self.logs.exceptions.ResourceNotFoundException:
+                events = []
+            if any(text in event["message"] for event in events):
+                return
+            pause.wait(0.05)
+        raise AssertionError(f"{name} never said {text!r}")
+
+    def report(self) -> dict[str, Any]:
+        """What the local AWS tells of itself."""
+        found = server.report(self.home)
+        assert found is not None
+        return found
 
     def clear(self) -> None:
         """Delete all endpoints, so that their workers end."""

@@ -117,6 +117,7 @@ def test_a_request_that_runs_is_finished_by_the_old_worker(cloud: Any) -> None:
     answers: list[str] = []
     slow = threading.Thread(target=lambda: answers.append(cloud.ask(name, "sleep 3")))
     slow.start()
+    cloud.heard(name, "sleeping")
     cloud.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=cloud.config(cloud.model("new")))
     assert cloud.settled(name)["EndpointStatus"] == "InService"
     assert cloud.ask(name) == "new"
@@ -167,10 +168,13 @@ def test_an_update_keeps_capacities_where_it_is_asked_to(
 def test_delete_shows_deleting_and_frees_the_name(cloud: Any) -> None:
     config = cloud.config(cloud.model())
     name = cloud.endpoint(config)
-    slow = threading.Thread(target=lambda: cloud.ask(name, "sleep 1"))
+    answers: list[str] = []
+    slow = threading.Thread(target=lambda: answers.append(cloud.ask(name, "sleep 1")))
     slow.start()
+    cloud.heard(name, "sleeping")
     cloud.delete(name)
     slow.join()
+    assert answers == ["one"]
     missing = cloud.refused(cloud.sagemaker.describe_endpoint, EndpointName=name)
     assert "Could not find endpoint" in missing["Error"]["Message"]
     gone = cloud.refused(cloud.runtime.invoke_endpoint, EndpointName=name, Body=b"x")
@@ -192,3 +196,50 @@ def test_a_taken_name_is_refused(cloud: Any) -> None:
     name = cloud.endpoint(config, wait=False)
     taken = cloud.refused(cloud.sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=config)
     assert "Cannot create already existing endpoint" in taken["Error"]["Message"]
+
+
+def test_model_data_may_be_files_under_a_prefix(cloud: Any, serving_code: str) -> None:
+    bucket = cloud.upload(b"x").split("/")[2]
+    cloud.s3.put_object(Bucket=bucket, Key="plain/code/inference.py", Body=f"ANSWER = 'plain'\n{serving_code}".encode())
+    cloud.s3.put_object(Bucket=bucket, Key="plainly-not/code/inference.py", Body=b"raise ValueError")
+    source = {"S3Uri": f"s3://{bucket}/plain/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    name = cloud.name("model")
+    cloud.sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=cloud.role(),
+        PrimaryContainer={"Image": "serve:1", "ModelDataSource": {"S3DataSource": source}},
+    )
+    assert cloud.ask(cloud.endpoint(cloud.config(name))) == "plain"
+
+
+def test_an_image_without_model_data_cannot_be_served_here(cloud: Any) -> None:
+    name = cloud.name("model")
+    cloud.sagemaker.create_model(ModelName=name, ExecutionRoleArn=cloud.role(), PrimaryContainer={"Image": "serve:1"})
+    described = cloud.settled(cloud.endpoint(cloud.config(name)))
+    assert described["EndpointStatus"] == "Failed"
+    assert "runs bundles, not images" in described["FailureReason"]
+
+
+def test_deleting_during_an_update_ends_in_deletion(cloud: Any) -> None:
+    name = cloud.endpoint(cloud.config(cloud.model("old")))
+    cloud.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=cloud.config(cloud.model("new")))
+    cloud.delete(name)
+    assert cloud.sagemaker.list_endpoints()["Endpoints"] == []
+    pause = threading.Event()
+    while cloud.report()["workers"]:
+        pause.wait(0.05)
+
+
+def test_many_endpoints_at_once_all_come_up(cloud: Any) -> None:
+    config = cloud.config(cloud.model("shared"))
+    names: list[str] = []
+    threads = [threading.Thread(target=lambda: names.append(cloud.endpoint(config))) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [cloud.ask(name) for name in names] == ["shared"] * 12
+    assert len(cloud.report()["workers"]) == 1
+    described = {entry["name"]: entry for entry in cloud.report()["endpoints"]}
+    assert described.keys() == set(names)
+    assert {entry["status"] for entry in described.values()} == {"InService"}

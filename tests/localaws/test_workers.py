@@ -11,13 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
-from cloudmodel.localaws import server
+from cloudmodel.localaws.endpoints import startup_timeout
+from cloudmodel.localaws.workers import Order, Pool
 
 
 def workers(cloud: Any) -> list[dict[str, Any]]:
-    report = server.report(cloud.home)
-    assert report is not None
-    found: list[dict[str, Any]] = report["workers"]
+    found: list[dict[str, Any]] = cloud.report()["workers"]
     return found
 
 
@@ -73,9 +72,7 @@ def test_a_crash_is_a_model_error_and_the_next_request_is_answered(cloud: Any) -
     assert after["pid"] != before["pid"]
     assert after["restarts"] == 1
     assert cloud.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
-    group = f"/aws/sagemaker/Endpoints/{name}"
-    events = cloud.logs.filter_log_events(logGroupName=group)["events"]
-    assert any("ended with exit code 7" in event["message"] for event in events)
+    cloud.heard(name, "ended with exit code 7")
 
 
 def test_a_worker_that_keeps_dying_is_given_up(cloud: Any) -> None:
@@ -103,30 +100,12 @@ def test_a_killed_worker_comes_back(cloud: Any) -> None:
 
 def test_the_output_of_a_worker_stands_in_the_logs_of_each_endpoint(cloud: Any) -> None:
     model = cloud.model("spoken")
-    names = [cloud.endpoint(cloud.config(model)) for _ in range(2)]
-    for name in names:
-        group = f"/aws/sagemaker/Endpoints/{name}"
-        pause = threading.Event()
-        while not (streams := _streams(cloud, group)):
-            pause.wait(0.02)
-        assert streams[0].startswith("v0/i-")
-        while not any("loading spoken" in entry["message"] for entry in _events(cloud, group)):
-            pause.wait(0.02)
+    for name in [cloud.endpoint(cloud.config(model)) for _ in range(2)]:
+        cloud.heard(name, "loading spoken")
+        (stream,) = cloud.logs.describe_log_streams(logGroupName=f"/aws/sagemaker/Endpoints/{name}")["logStreams"]
+        assert stream["logStreamName"].startswith("v0/i-")
     (folder,) = (path for path in (cloud.home / "workers").iterdir() if (path / "model").exists())
     assert "loading spoken" in (folder / "output.log").read_text()
-
-
-def _streams(cloud: Any, group: str) -> list[str]:
-    try:
-        found = cloud.logs.describe_log_streams(logGroupName=group)["logStreams"]
-    except cloud.logs.exceptions.ResourceNotFoundException:
-        return []
-    return [stream["logStreamName"] for stream in found]
-
-
-def _events(cloud: Any, group: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = cloud.logs.filter_log_events(logGroupName=group)["events"]
-    return found
 
 
 SILENT = """
@@ -137,8 +116,6 @@ threading.Event().wait()
 
 
 def test_a_worker_that_never_turns_healthy_is_ended_in_time(tmp_path: Path) -> None:
-    from cloudmodel.localaws.workers import Order, Pool
-
     def unpack(folder: Path) -> None:
         (folder / "code").mkdir(parents=True)
         (folder / "code" / "inference.py").write_text(SILENT)
@@ -157,6 +134,4 @@ def test_a_worker_that_never_turns_healthy_is_ended_in_time(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("asked", "used"), [(None, 240.0), (60, 60), (3600, 3600)])
 def test_the_startup_timeout_of_a_variant_is_the_workers(asked: int | None, used: float) -> None:
-    from cloudmodel.localaws.endpoints import startup_timeout
-
     assert startup_timeout({} if asked is None else {"ContainerStartupHealthCheckTimeoutInSeconds": asked}) == used

@@ -110,6 +110,8 @@ class Application:
         return _json(200, {"instance_id": self.instance_id})
 
     def _ask_moto(self, request: Request, environ: dict[str, Any]) -> Answer:
+        if "x-amz-target" in request.headers and not _is_object(request.body):
+            return error(request, 400, "SerializationException", "The request body is no JSON object.")
         environ = {**environ, "wsgi.input": io.BytesIO(request.body), "CONTENT_LENGTH": str(len(request.body))}
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ.pop("wsgi.input_terminated", None)
@@ -158,12 +160,22 @@ def _endpoints() -> Iterable[dict[str, Any]]:
                 }
 
 
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body or b"{}"), dict)
+    except ValueError:
+        return False
+
+
 def _body(environ: Mapping[str, Any]) -> bytes:
     stream = environ["wsgi.input"]
     if environ.get("wsgi.input_terminated"):
         return bytes(stream.read())
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    return bytes(stream.read(length)) if length else b""
+    body = bytes(stream.read(length)) if length else b""
+    if len(body) != length:  # half an object must not be stored as a whole one
+        raise ConnectionError("the request was not sent in full")
+    return body
 
 
 def _merged(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

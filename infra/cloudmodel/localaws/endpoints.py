@@ -213,6 +213,9 @@ class Endpoints:
         except NotReady:
             self._give_back(variants)
             raise
+        except Exception as error:  # a full disk, say: an endpoint must not stay in transition for ever
+            self._give_back(variants)
+            raise NotReady(f"{type(error).__name__}: {error}") from error
         return Fleet(variants)
 
     def _variant_of(self, backend: Any, endpoint: Any, settings: Mapping[str, Any]) -> Variant:

@@ -129,6 +129,9 @@ class LocalSageMaker(SageMakerResponse):
         self.endpoints.create(backend, endpoint)
         return answer
 
+    def describe_endpoint(self) -> ActionResult:
+        return ActionResult(self._endpoint().response_object)
+
     def update_endpoint(self) -> ActionResult:
         endpoint = self._endpoint()
         config = self._config(self._get_param("EndpointConfigName"))

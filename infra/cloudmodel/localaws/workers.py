@@ -27,7 +27,8 @@ from cloudmodel.localaws.identity import HOST
 SERVING_MODULE = "cloudmodel.serving.server"
 PING_TIMEOUT = 2.0
 STOP_GRACE = 10.0
-RESTARTS = 3
+RESTARTS = 3  # in a row: a worker that has served for STABLE seconds begins to count anew
+STABLE = 60.0
 HISTORY = 1000
 # All that a worker inherits. Everything else of the user's shell, AWS credentials first, stays out of it.
 INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
@@ -151,7 +152,7 @@ class Worker:
 
     def _serve(self) -> None:
         self.order.unpack(self.folder / "model")
-        was_ready = False
+        was_ready, in_a_row = False, 0
         while not self._stopping.is_set():
             process, reader = self._launch()
             what = f"had no healthy /ping within {self.order.startup_timeout:g} seconds"
@@ -161,7 +162,9 @@ class Worker:
                     was_ready = True
                     self._connections = Connections(HOST, port)
                     self._become("ready")
+                    since = time.monotonic()
                     process.wait()
+                    in_a_row = 0 if time.monotonic() - since > STABLE else in_a_row
                 if process.poll() is not None:
                     what = _ending(process.returncode)
             finally:
@@ -171,9 +174,10 @@ class Worker:
                     self._connections.close()
             if self._stopping.is_set():
                 return
-            if not was_ready or self.restarts >= RESTARTS:
+            if not was_ready or in_a_row >= RESTARTS:
                 self._become("failed", self._complaint(what))
                 return
+            in_a_row += 1
             self.restarts += 1
             self._say(f"the worker {what}; start {self.restarts + 1}")
             self._become("starting")
