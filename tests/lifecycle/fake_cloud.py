@@ -2,7 +2,8 @@
 
 Every type behaves alike. `name` is the identity (automatic where it is missing), `color` and `size` change in place,
 `kind` forces a replacement that is created first, `zone` one that is deleted first; `password` is never given back;
-`refuse` fails the check.
+`refuse` fails the check. An
+update changes only what differs between the old and the new inputs, as real providers do.
 """
 
 from __future__ import annotations
@@ -197,7 +198,11 @@ class FakeProvider:
         def effect() -> None:
             if (self.account, type, id) not in self.cloud.things:
                 raise ResourceFailure(f"{id} does not exist")
-            self.cloud.things[self.account, type, id] = dict(news)
+            held = self.cloud.things[self.account, type, id]
+            for key in {*old_inputs, *news}:
+                if old_inputs.get(key) != news.get(key):
+                    held.pop(key, None)
+                    held |= {key: news[key]} if key in news else {}
 
         self.cloud.perform(Call("update", _name(urn), dict(news)), effect)
         return self._live(type, id)

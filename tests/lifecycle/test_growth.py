@@ -13,8 +13,12 @@ def work_of(kit: Any, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int,
     world = kit.world("stub")
 
     def program() -> None:
-        for index in range(count):
-            kit.thing(f"t{index}", name=f"t{index}")
+        root = kit.thing("root", name="root")
+        for index in range(1, count):
+            if index % 10 == 0:
+                root = kit.thing(f"t{index}", name=f"t{index}", color=root.arn)
+            else:
+                kit.thing(f"t{index}", name=f"t{index}", color=root.arn)
 
     world.made(program)
     waited = 0

@@ -8,31 +8,47 @@ from typing import Any
 import pulumi
 import pytest
 
+from cloudmodel.engine.executor import Executor
 
-def gathering(world: Any, wanted: int) -> None:
-    """Hold every mutating call until `wanted` of them are at work at once."""
-    together = threading.Barrier(wanted)
+
+@pytest.mark.parametrize("parallel", [1, 3, 8, 20])
+def test_creates_reach_parallel_and_never_exceed_it(
+    world: Any, kit: Any, parallel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call is held until all requests have come to the door of the executor."""
+    world.parallel = parallel
+    total = parallel * 3
+    changed = threading.Condition()
+    arrived: list[int] = []
+    slot = Executor.slot
+
+    def counted(executor: Executor) -> Any:
+        with changed:
+            arrived.append(1)
+            changed.notify_all()
+        return slot(executor)
 
     def before(call: Any) -> None:
-        if call.verb in ("create", "delete", "update"):
-            together.wait(timeout=20)
+        with changed:
+            assert changed.wait_for(lambda: len(arrived) >= total, timeout=20)
 
+    monkeypatch.setattr(Executor, "slot", counted)
     world.cloud.before = before
 
+    world.up(lambda: [kit.thing(f"t{index}") for index in range(total)]).raise_error()
 
-@pytest.mark.parametrize("parallel", [1, 3, 8, 70])
-def test_creates_and_deletes_reach_parallel_and_never_exceed_it(world: Any, kit: Any, parallel: int) -> None:
-    world.parallel = parallel
-    gathering(world, parallel)
-
-    def program() -> None:
-        for index in range(parallel * 3):
-            kit.thing(f"t{index}")
-
-    world.up(program).raise_error()
     assert world.cloud.most_running == parallel
-    world.cloud.forget_calls()
+
+
+@pytest.mark.parametrize("parallel", [1, 3, 8])
+def test_deletes_reach_parallel_and_never_exceed_it(world: Any, kit: Any, parallel: int) -> None:
+    world.made(lambda: [kit.thing(f"t{index}") for index in range(parallel * 3)])
+    world.parallel = parallel
+    together = threading.Barrier(parallel)
+    world.cloud.before = lambda call: together.wait(timeout=20) and None
+
     world.destroy().raise_error()
+
     assert world.cloud.most_running == parallel
 
 

@@ -110,6 +110,18 @@ def test_a_lost_replacement_does_not_take_the_old_one_for_the_new(world: Any, ki
     assert world.cloud.things["", "aws:test/thing:Thing", world.entry("a").id]["kind"] == "y"
 
 
+def test_the_old_one_under_the_same_name_is_not_taken_for_its_replacement(world: Any, kit: Any) -> None:
+    world.made(lambda: kit.thing("a", name="n", kind="x"))
+    world.cloud.failures["create", "a"] = kit.cloud.ResourceFailure("timed out", uncertain=True)
+    assert world.up(lambda: kit.thing("a", name="n", kind="y")).error is not None
+    world.cloud.failures.clear()
+
+    world.refresh().raise_error()
+
+    assert world.entry("a").inputs["kind"] == "x"
+    assert [entry.delete for entry in world.state.resources if entry.name == "a"] == [False]
+
+
 def test_an_update_that_stopped_half_way_is_seen_even_when_the_program_went_back(world: Any, kit: Any) -> None:
     world.made(lambda: kit.thing("a", name="a", color="red"))
     world.cloud.lost_replies.add(("update", "a"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pulumi
@@ -138,3 +139,29 @@ def test_the_old_half_whose_deletion_failed_is_deleted_later(world: Any, kit: An
 
     assert kit.ops(result) == [("same", "a"), ("delete-replaced", "a")]
     assert len(world.cloud.names()) == 1
+
+
+def test_a_former_dependent_that_registers_meanwhile_ends_well(world: Any, kit: Any) -> None:
+    def former() -> None:
+        root = kit.thing("root", zone="x")
+        kit.thing("user", zone=root.arn)
+
+    def latter() -> None:
+        gate = kit.thing("gate")
+        kit.thing("root", zone="y")
+        kit.thing("user", zone="own", color=gate.arn)
+
+    started = threading.Event()
+
+    def before(call: Any) -> None:
+        if call.name == "gate":
+            started.wait(timeout=20)
+        if call.verb == "delete":
+            started.set()
+
+    world.made(former)
+    world.cloud.before = before
+    world.up(latter).raise_error()
+
+    assert world.names() == world.names_in_cloud() == ["gate", "root", "user"]
+    assert kit.changes(world.up(latter).raise_error()) == []

@@ -48,9 +48,10 @@ class Raised:
 def evaluate(evaluation: Evaluation, close: Callable[[], None]) -> Raised | None:
     """Run the program to its end and return what it raised, or None.
 
-    It runs on a thread and an event loop of its own and in a fresh context, with the project's own modules forgotten before and after:
-    else what they register when imported would be registered by the first evaluation of a process only, and the
-    next `up` would delete it. `close` is called when the program has ended; calls in flight are then awaited.
+    It runs on a thread and an event loop of its own and in a fresh context, with the project's own modules forgotten
+    before and after: else what they register when imported would be registered by the first evaluation of a process
+    only, and the next `up` would delete it. `close` is called when the program has ended; calls in flight are then
+    awaited.
     """
     result: list[Raised | None] = []
 
