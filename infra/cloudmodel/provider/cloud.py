@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ class Account:
                 aws_session_token=configuration.token,
                 region_name=configuration.region,
                 profile_name=configuration.profile,
-                botocore_session=hermetic() if local else None,
+                botocore_session=session(hermetic=local),
             )
         except Exception as error:
             raise ResourceFailure(f"AWS: {error}", hint="see `aws configure list-profiles`") from error
@@ -81,9 +82,7 @@ class Account:
 
     def description(self, region: str) -> str:
         """What AWS calls a region in words, from botocore's endpoint data; the region's name where it has none."""
-        import botocore.session
-
-        data = botocore.session.get_session().get_component("data_loader").load_data("endpoints")
+        data = loader().load_data("endpoints")
         known = {name: each["description"] for part in data["partitions"] for name, each in part["regions"].items()}
         return str(known.get(region, region))
 
@@ -220,13 +219,23 @@ class Cloud:
             raise ResourceFailure(f"{request}: {error}", request=request) from error
 
 
-def hermetic() -> Any:
-    """A botocore session that knows nothing of this machine's profiles, so that none can break or leak into a run."""
+@functools.cache
+def loader() -> Any:
+    """botocore's service descriptions, parsed once a process: they are most of what a client costs to make."""
+    import botocore.loaders
 
+    return botocore.loaders.create_loader(os.environ.get("AWS_DATA_PATH"))
+
+
+def session(*, hermetic: bool) -> Any:
+    """A botocore session. A hermetic one knows nothing of this machine's profiles: none can break or leak into it."""
     import botocore.session
 
     nowhere = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
-    return botocore.session.Session(session_vars={"profile": (None, None, None, None), **nowhere})
+    variables = {"profile": (None, None, None, None), **nowhere} if hermetic else None
+    made = botocore.session.Session(session_vars=variables)
+    made.register_component("data_loader", loader())
+    return made
 
 
 def is_one_of(error: CallFailed, wanted: tuple[str, ...]) -> bool:
