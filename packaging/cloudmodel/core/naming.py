@@ -25,7 +25,7 @@ def short_hash(*parts: str, length: int = 8) -> str:
 
 
 def fit(name: str, length: int) -> str:
-    """`name` if it fits into `length` characters, else its beginning and a hash of the whole."""
+    """`name` if it fits into `length` characters (10 or more), else its beginning and a hash of the whole."""
     if len(name) <= length:
         return name
     return f"{name[: length - 9].rstrip('-')}-{short_hash(name)}"

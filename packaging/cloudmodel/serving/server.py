@@ -174,24 +174,24 @@ def serve(model_dir: Path, host: str, port: int, *, ready_file: Path | None = No
     if not (model_dir / "code").is_dir():
         raise UsageError("No serving code here", where=str(model_dir), hint="give a bundle: cloudmodel package")
     container = Container(model_dir, Limits.from_environment())
-    with _listening(host, port) as listener, _quiet_signals():
-        port = listener.getsockname()[1]
+    config = uvicorn.Config(
+        container,
+        http="httptools",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    with _listening(host, port) as listener, _stopped_by_signals(server):
         if ready_file is not None:
-            files.write_text(ready_file, f"{port}\n")
-        config = uvicorn.Config(
-            container,
-            http="httptools",
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
+            files.write_text(ready_file, f"{listener.getsockname()[1]}\n")
         try:
-            asyncio.run(_run(uvicorn.Server(config), container, listener))
+            asyncio.run(_run(server, container, listener))
         finally:
             container.close()
 
@@ -230,12 +230,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """uvicorn raises a signal again after it has drained; here that must not end the process a second time."""
-    try:
-        before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread: uvicorn leaves signals alone there
-        before = {}
+def _stopped_by_signals(server: Any) -> Iterator[None]:
+    """uvicorn hears signals only once it runs, and raises them again after it has drained; here they count from the
+    first moment, and once."""
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
