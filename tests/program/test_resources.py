@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloudmodel.core.errors import PreflightFailed, SettingsInvalid, Unsupported, UsageError
+from cloudmodel.core.errors import PreflightFailed, Unsupported, UsageError
 
 ACCOUNT = "111122223333"
 DIGEST = "sha256:" + "ab" * 32
@@ -255,11 +255,6 @@ def test_alarms_speak_the_units_of_the_metrics(evaluate: Any, instance: str, met
     assert alarms["alarm-errors"]["threshold"] == 2
     returned = [query["id"] for query in alarms["alarm-errors"]["metricQueries"] if query.get("returnData")]
     assert returned == ["rate"]
-
-
-def test_another_account_is_refused(evaluate: Any, bundle: Any) -> None:
-    with pytest.raises(SettingsInvalid, match=ACCOUNT):
-        evaluate("prod", **(AWS | {"bundle": bundle(), "aws:allowedAccountIds": ["999999999999"]}))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from cloudmodel.catalog.catalog import (
     partition,
     serving_image,
 )
-from cloudmodel.core.errors import PreflightFailed, SettingsInvalid
+from cloudmodel.core.errors import PreflightFailed
 from cloudmodel.program import names
 from cloudmodel.settings.model import Project, StackSettings
 
@@ -105,22 +105,12 @@ class Deployment:
         return f"{name}.{self.region}.{dns_suffix(self.region)}"
 
     def check(self) -> None:
-        """Refuse what cannot work, before anything is declared.
+        """Refuse a container that could not load the model, before anything is declared; raises PreflightFailed.
 
-        Raises SettingsInvalid for an account that the stack may not touch, PreflightFailed for a container that
-        could not load the model.
+        That the account is one of `aws:allowedAccountIds` is the provider's to check: it knows before any call.
         """
-        allowed = self.settings.allowed_account_ids
-        if allowed and self.account not in allowed:
-            raise SettingsInvalid(
-                f"the credentials are for account {self.account}, and this stack may touch {', '.join(allowed)} only",
-                where=f"{self.settings.path.name}: aws:allowedAccountIds",
-                hint="use other credentials, or add the account to aws:allowedAccountIds",
-            )
-        if self.settings.target == "aws":
-            self._check_runtime()
-
-    def _check_runtime(self) -> None:
+        if self.settings.target == "local":
+            return  # the local AWS runs the bundle's code in this Python, whatever the image
         files = {entry.path for entry in self.manifest.files}
         if RUNTIME in self.image.brings or f"code/{RUNTIME}/__init__.py" in files:
             return
