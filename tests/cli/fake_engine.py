@@ -56,10 +56,16 @@ class FakeEngine:
         if self.scenario == "locked":
             raise StackLocked("held by ci-41", where="stack local", hint="cloudmodel state unlock --id 1")
         events(Diagnostic("warning", "mind the gap", MODELS.urn))
+        events(Diagnostic("warning", "an instance costs money"))
         events(Diagnostic("debug", "only with --debug"))
         for step in CHANGES:
             events(StepEvent(step, Phase.PLANNED))
         return self.outcome(warnings=("an instance costs money",))
+
+    def preview_destroy(self, options: Options, events: Events) -> Outcome:
+        self.calls.append(("preview_destroy", options))
+        gone = tuple(dataclasses.replace(step, op=Op.DELETE, diff={}) for step in (MODELS, STACK))
+        return self.outcome(steps=gone, outputs={})
 
     def up(self, options: Options, events: Events) -> Outcome:
         self.calls.append(("up", options))
@@ -104,7 +110,7 @@ class FakeEngine:
     def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]:
         entries = [
             {"urn": STACK.urn, "type": STACK.type, "custom": False},
-            {"urn": MODELS.urn, "type": MODELS.type, "custom": True, "id": "b-1", "protect": True},
+            {"urn": MODELS.urn, "type": MODELS.type, "custom": True, "id": "b-1"},
         ]
         return {"version": 3, "deployment": {"resources": entries}}
 

@@ -116,10 +116,10 @@ def test_a_failed_operation_is_told_as_it_happens_and_ends_with_4(cli: Any, proj
 def test_destroy_shows_what_it_will_delete_last_made_first(cli: Any, project: Path, fleet: Any) -> None:
     ran = cli("destroy", "-y")
     assert ran.out.split("\n")[1:3] == [
-        " -  aws:s3:Bucket models delete[protected]",
+        " -  aws:s3:Bucket models delete",
         " -  pulumi:pulumi:Stack digits-local delete",
     ]
-    assert [verb for verb, _ in fleet.calls] == ["destroy"]
+    assert [verb for verb, _ in fleet.calls] == ["preview_destroy", "destroy"]
 
 
 def test_outputs(cli: Any, project: Path, fleet: Any) -> None:

@@ -19,13 +19,13 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextmanager
-def stoppable(stop: Callable[[], None] | None, *, as_json: bool = False) -> Iterator[None]:
+def stoppable(stop: Callable[[], None], *, as_json: bool = False) -> Iterator[None]:
     """While the block runs, the first signal calls `stop` and the second ends the process with exit code 8.
 
     Leaving at once loses nothing: what the run began stands in its journal, and the next run looks it up.
-    Without `stop`, or outside the main thread, signals keep their usual meaning.
+    Outside the main thread signals keep their usual meaning.
     """
-    if stop is None or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     asked = False

@@ -58,6 +58,10 @@ MENDABLE = {
     errno.EROFS: "use a folder that can be written",
     errno.EACCES: "allow access to it and run it again",
     errno.EPERM: "allow access to it and run it again",
+    errno.ENOTDIR: "name another path",
+    errno.EISDIR: "name another path",
+    errno.ENAMETOOLONG: "name a shorter path",
+    errno.ELOOP: "name another path",
     errno.EMFILE: "raise the limit of open files (ulimit -n) and run it again",
 }
 BUNDLED_JSON_FLAG = re.compile(r"-[yr]*j[yr]*")

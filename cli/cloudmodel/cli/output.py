@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -24,8 +25,9 @@ def say(text: str = "", **style: Any) -> None:
 
 
 def note(text: str, **style: Any) -> None:
-    """A line about the work, on stderr."""
-    click.secho(printable(text), err=True, **style)
+    """A line about the work, on stderr; lost when nobody reads it, for the work goes on."""
+    with suppress(OSError, ValueError):
+        click.secho(printable(text), err=True, **style)
 
 
 def encode(document: Mapping[str, Any]) -> str:
@@ -40,11 +42,14 @@ def emit(verb: str, content: Mapping[str, Any]) -> None:
 
 def show_error(error: CloudmodelError, *, as_json: bool) -> None:
     """One block on stderr: what happened, where, and the next command; with `as_json` the document on stdout too."""
-    lines = printable(error.message).rstrip().split("\n")
-    click.echo(click.style("error: ", fg="red", bold=True) + "\n       ".join(lines), err=True)
-    for label, text in (("where", error.where), ("next", error.hint)):
-        if text:
-            click.echo(f"  {label + ':':<7}" + "\n         ".join(printable(text).split("\n")), err=True)
+    block = [click.style("error: ", fg="red", bold=True) + printable(error.message).rstrip().replace("\n", "\n       ")]
+    block += [
+        f"  {label + ':':<7}" + printable(text).replace("\n", "\n         ")
+        for label, text in (("where", error.where), ("next", error.hint))
+        if text
+    ]
+    with suppress(OSError, ValueError):
+        click.echo("\n".join(block), err=True)
     if as_json:
         click.echo(encode(error.as_json()))
 

@@ -186,7 +186,7 @@ def entry(step: Step) -> Resource:
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """The contract's fields; `account` and `duration_s` only where they are known."""
+    """The contract's fields of a plan: the same plan gives the same document. `account` only where it is known."""
     document: dict[str, Any] = {
         "stack": outcome.stack,
         "target": outcome.target,
@@ -200,8 +200,6 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.account:
         document["account"] = outcome.account
-    if outcome.duration_s is not None:
-        document["duration_s"] = round(outcome.duration_s, 3)
     return document
 
 

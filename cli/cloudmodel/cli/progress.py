@@ -55,9 +55,8 @@ class Lines:
         self.line(f"{prefix}{subject}{event.message}", COLOURS.get(event.severity))
 
     def line(self, text: str, colour: str | None = None) -> None:
-        """One line on stderr; lost when stderr is."""
-        with suppress(OSError, ValueError):
-            note(text, fg=colour)
+        """One line on stderr."""
+        note(text, fg=colour)
 
 
 class Live(Lines):
@@ -77,10 +76,10 @@ class Live(Lines):
     def events(self, event: Event, /) -> None:
         from cloudmodel.engine.step import Op, Phase, StepEvent
 
-        if isinstance(event, StepEvent) and event.step.op is not Op.SAME:
+        if isinstance(event, StepEvent) and event.step.op is not Op.SAME and event.phase is not Phase.PLANNED:
             if event.phase is Phase.STARTED:
                 self.running[event.step.urn] = event.step.name
-            elif event.phase in (Phase.DONE, Phase.FAILED):
+            else:
                 self.running.pop(event.step.urn, None)
                 self.finished += 1
                 super().events(event)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from cloudmodel.cli import plan
 from cloudmodel.cli.context import Context, OpenStack
 from cloudmodel.cli.interrupts import stoppable
-from cloudmodel.cli.output import emit, note, say
+from cloudmodel.cli.output import emit, say
 from cloudmodel.cli.progress import reporting
 from cloudmodel.core.errors import UnexpectedChanges
 from cloudmodel.deploy.engines import Options
 from cloudmodel.deploy.outcome import Outcome
-from cloudmodel.engine.state import Resource
-from cloudmodel.engine.step import Events, Op, Step
+from cloudmodel.engine.step import Events, Op
 
 Run = Callable[[Options, Events], Outcome]
 
@@ -23,14 +21,10 @@ Run = Callable[[Options, Events], Outcome]
 def watched(
     context: Context, stack: OpenStack, run: Run, options: Options, *, planned: Outcome | None = None
 ) -> Outcome:
-    """Run a verb of the stack's engine with progress on stderr and Ctrl-C in hand; its warnings follow."""
+    """Run a verb of the stack's engine with progress and warnings on stderr, and Ctrl-C in hand."""
     total = sum(step.op not in (Op.SAME, Op.READ) for step in planned.steps) if planned else None
-    stop = getattr(stack.engine, "stop", None)
-    with reporting(debug=context.debug, total=total) as reporter, stoppable(stop, as_json=context.json):
-        outcome = run(options, reporter.events)
-    for warning in outcome.warnings if planned is None or outcome.warnings != planned.warnings else ():
-        note(f"warning: {warning}", fg="yellow")
-    return outcome
+    with reporting(debug=context.debug, total=total) as reporter, stoppable(stack.engine.stop, as_json=context.json):
+        return run(options, reporter.events)
 
 
 def show_plan(action: str, outcome: Outcome, *, tree: bool) -> None:
@@ -42,7 +36,7 @@ def show_plan(action: str, outcome: Outcome, *, tree: bool) -> None:
 def show_result(context: Context, verb: str, outcome: Outcome) -> None:
     """What a run did: its one document, or outputs, counts and duration as text."""
     if context.json:
-        emit(verb, plan.as_json(outcome))
+        emit(verb, plan.as_json(outcome) | {"duration_s": round(outcome.duration_s or 0, 3)})
     else:
         say("\n" + plan.result(outcome))
 
@@ -68,26 +62,3 @@ def refuse_changes(outcome: Outcome, *, expect_no_changes: bool) -> None:
 def question(verb: str, outcome: Outcome) -> str:
     """What is asked before a change."""
     return f"{verb} stack {outcome.stack} (target {outcome.target}, region {outcome.region})?"
-
-
-def deletions(stack: OpenStack, exported: Mapping[str, Any]) -> Outcome:
-    """What a destroy would delete, by the stack's exported state: the last made first."""
-    entries = exported.get("deployment", {}).get("resources", ())
-    steps = [
-        Step(
-            op=Op.DELETE,
-            urn=entry["urn"],
-            type=entry["type"],
-            note="[protected]" if entry.get("protect") else "[retain]" if entry.get("retainOnDelete") else "",
-            old=Resource(urn=entry["urn"], type=entry["type"], id=entry.get("id", ""), parent=entry.get("parent", "")),
-        )
-        for entry in reversed(entries)
-        if not entry.get("external")
-    ]
-    return Outcome(
-        stack=stack.name,
-        target=stack.settings.target,
-        engine=getattr(stack.engine, "name", stack.settings.target),
-        region=stack.settings.region,
-        steps=tuple(steps),
-    )

@@ -21,10 +21,11 @@ def command(context: Context, stack: str | None, engine: str | None, yes: bool, 
 
     context.refuse_unasked(yes=yes)
     opened = context.open(stack, engine=engine)
-    planned = running.deletions(opened, opened.engine.export_state())
+    asked = Options(**flags)
+    planned = running.watched(context, opened, opened.engine.preview_destroy, asked)
     if not context.json:
         running.show_plan("Previewing destroy", planned, tree=diff)
-    if planned.steps:
+    if planned.changes:
         context.confirm(running.question("Delete everything in", planned), yes=yes)
-    outcome = running.watched(context, opened, opened.engine.destroy, Options(**flags), planned=planned)
+    outcome = running.watched(context, opened, opened.engine.destroy, asked, planned=planned)
     running.show_result(context, "destroy", outcome)
