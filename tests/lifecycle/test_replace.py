@@ -8,6 +8,8 @@ from typing import Any
 import pulumi
 import pytest
 
+from cloudmodel.engine.deployment import Deployment
+
 
 def chain(kit: Any, **props: Any) -> None:
     first = kit.thing("a", **props)
@@ -141,7 +143,11 @@ def test_the_old_half_whose_deletion_failed_is_deleted_later(world: Any, kit: An
     assert len(world.cloud.names()) == 1
 
 
-def test_a_former_dependent_that_registers_meanwhile_ends_well(world: Any, kit: Any) -> None:
+def test_a_former_dependent_that_registers_while_it_is_deleted_waits_for_it(
+    world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion of `user` is held up until its registration has come; it must not act on what is being deleted."""
+
     def former() -> None:
         root = kit.thing("root", zone="x")
         kit.thing("user", zone=root.arn)
@@ -151,17 +157,29 @@ def test_a_former_dependent_that_registers_meanwhile_ends_well(world: Any, kit: 
         kit.thing("root", zone="y")
         kit.thing("user", zone="own", color=gate.arn)
 
-    started = threading.Event()
+    deleting, registered, acted = threading.Event(), threading.Event(), threading.Event()
+    reserve = Deployment._reserve
+
+    def reserving(deployment: Deployment, parent: str, type: str, name: str) -> str:
+        if name == "user":
+            registered.set()
+        return reserve(deployment, parent, type, name)
 
     def before(call: Any) -> None:
         if call.name == "gate":
-            started.wait(timeout=20)
-        if call.verb == "delete":
-            started.set()
+            assert deleting.wait(timeout=20)
+        elif (call.verb, call.name) == ("delete", "user") and not deleting.is_set():
+            deleting.set()
+            assert registered.wait(timeout=20)
+            acted.wait(timeout=0.2)  # only a fault would set it
+        elif call.name == "user":
+            acted.set()
 
     world.made(former)
+    monkeypatch.setattr(Deployment, "_reserve", reserving)
     world.cloud.before = before
     world.up(latter).raise_error()
 
     assert world.names() == world.names_in_cloud() == ["gate", "root", "user"]
+    assert [call.verb for call in world.cloud.mutations() if call.name == "user"] == ["delete", "create"]
     assert kit.changes(world.up(latter).raise_error()) == []
