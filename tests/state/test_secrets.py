@@ -20,6 +20,9 @@ from cloudmodel.engine.secrets import FILE, TEXT, Passphrase, Secrets, passphras
 # pulumi/pulumi pkg/secrets/passphrase/manager_test.go: this salt opens with "password" and not with "password123".
 PULUMIS_SALT = "v1:fozI5u6B030=:v1:F+6ZduKKd8G0/V7L:PGMFeIzwobWRKmEAzUdaQHqC5mMRIQ=="
 PULUMIS_BROKEN_SALT = "fozI5u6B030=:v1:F+6ZduL:PGMFeIzwobWRKmEAzUdaQHqC5mMRIQ=="
+# Written by `pulumi config set --secret` of the official CLI 3.274.1, which also read back what `Secrets` sealed.
+OFFICIAL_SALT = "v1:+Rv63Nj02eI=:v1:I7ayF/TKm0PVRc0G:CFgW0fGR+wSKkzB+nrZJZWv/Q2UjZQ=="
+OFFICIAL_SECRET = "v1:RZDpxAAZ7gWLr7OK:RoueQPYXdn6WHl5RKB4+lbCchvgy7sf+dphMCQ=="
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,6 +45,11 @@ def test_a_salt_that_pulumi_made_opens_with_its_passphrase() -> None:
     ours = Secrets(lambda _: Passphrase("password", "the test"), PULUMIS_SALT)
     assert ours.decrypt(PULUMIS_SALT.split(":", 2)[2]) == "pulumi"
     assert by_the_published_format(PULUMIS_SALT, ours.encrypt("geheim"), "password") == "geheim"
+
+
+def test_a_secret_that_the_official_cli_sealed_opens() -> None:
+    ours = Secrets(lambda _: Passphrase("correct horse", "the test"), OFFICIAL_SALT)
+    assert ours.config({"token": {"secure": OFFICIAL_SECRET}}) == {"token": "tok-é-12345"}
 
 
 def test_a_salt_that_pulumi_made_refuses_another_passphrase() -> None:

@@ -14,7 +14,7 @@ class Cloud:
         self._url = endpoint_url
         self._region = region
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Any = None) -> Any:
         """A client of `service`; any access key will do."""
         return boto3.client(
             service,
@@ -22,6 +22,7 @@ class Cloud:
             region_name=self._region,
             aws_access_key_id="any",
             aws_secret_access_key="any",
+            config=config,
         )
 
     def inventory(self) -> dict[str, int]:

@@ -18,11 +18,12 @@ class Shell:
 
     folder: Path
     environment: dict[str, str]
+    command: Path = COMMAND
 
     def run(self, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         """Run `cloudmodel WORDS...` to its end, whatever it answers."""
         return subprocess.run(
-            [COMMAND, *words],
+            [self.command, *words],
             cwd=self.folder,
             env=self.environment,
             input=b"" if stdin is None else stdin,
@@ -34,7 +35,7 @@ class Shell:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start `cloudmodel WORDS...` in a process group of its own."""
         return subprocess.Popen(
-            [COMMAND, *words],
+            [self.command, *words],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
