@@ -216,8 +216,9 @@ def test_p30_everything_that_takes_tags_says_whose_it_is(evaluate: Any) -> None:
 
 
 def test_alarms_alone_may_publish_and_with_tls_only(evaluate: Any) -> None:
-    allowed, denied = statements(evaluate().one("TopicPolicy").inputs["policy"])
+    allowed, denied = statements(evaluate().one("Topic").inputs["policy"])
     assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert allowed["Resource"] == f"arn:aws:sns:us-east-1:{ACCOUNT}:digits-local"
     assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
     assert denied["Effect"] == "Deny"
 

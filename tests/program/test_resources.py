@@ -44,7 +44,6 @@ def test_the_stack_declares_every_part(evaluate: Any) -> None:
         "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
         "aws:sagemaker/model:Model",
         "aws:sns/topic:Topic",
-        "aws:sns/topicPolicy:TopicPolicy",
     ]
 
 

@@ -129,15 +129,16 @@ def tls_only(deployment: Deployment, bucket: str) -> str:
     )
 
 
-def topic(deployment: Deployment, topic_arn: str) -> str:
+def topic(deployment: Deployment) -> str:
     """This account's alarms may publish, and nothing may without TLS."""
+    arn = deployment.arn("sns", deployment.name)
     return document(
         {
             "Sid": "Alarms",
             "Effect": "Allow",
             "Principal": {"Service": "cloudwatch.amazonaws.com"},
             "Action": "sns:Publish",
-            "Resource": topic_arn,
+            "Resource": arn,
             "Condition": {"StringEquals": {"aws:SourceAccount": deployment.account}},
         },
         {
@@ -145,7 +146,7 @@ def topic(deployment: Deployment, topic_arn: str) -> str:
             "Effect": "Deny",
             "Principal": "*",
             "Action": "sns:Publish",
-            "Resource": topic_arn,
+            "Resource": arn,
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         },
     )

@@ -29,12 +29,12 @@ class Alarms(pulumi.ComponentResource):
         super().__init__("cloudmodel:aws:Alarms", "alarms", None, opts)
         child = pulumi.ResourceOptions(parent=self)
         topic = aws.sns.Topic(
-            "topic", name=deployment.name, kms_master_key_id=encryption.own_arn, tags=deployment.tags, opts=child
-        )
-        aws.sns.TopicPolicy(
-            "topic-policy",
-            arn=topic.arn,
-            policy=topic.arn.apply(lambda arn: policies.topic(deployment, arn)),
+            "topic",
+            name=deployment.name,
+            # Not a resource of its own: the topic would then show a policy that it did not ask for.
+            policy=policies.topic(deployment),
+            kms_master_key_id=encryption.own_arn,
+            tags=deployment.tags,
             opts=child,
         )
         notify = deployment.settings.alarms.notify
