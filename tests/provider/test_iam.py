@@ -73,7 +73,7 @@ def test_a_role_that_is_taken_is_refused(aws: Any, trust: str) -> None:
     aws.create(ROLE, {"assumeRolePolicy": trust, "name": "taken"})
     with pytest.raises(ResourceFailure, match="iam CreateRole: EntityAlreadyExists") as failure:
         aws.create(ROLE, {"assumeRolePolicy": trust, "name": "taken"})
-    assert "import it" in failure.value.hint and not failure.value.uncertain
+    assert "import it" in (failure.value.hint or "") and not failure.value.uncertain
 
 
 def test_a_role_with_other_tags_is_not_ours(aws: Any, trust: str) -> None:
@@ -88,7 +88,7 @@ def test_a_role_with_policies_of_others_is_kept_unless_forced(
     iam.attach_role_policy(RoleName=live.id, PolicyArn=managed_policy)
     with pytest.raises(ResourceFailure, match="still has policies") as failure:
         aws.delete(ROLE, live)
-    assert "forceDetachPolicies" in failure.value.hint
+    assert "forceDetachPolicies" in (failure.value.hint or "")
     iam.put_role_policy(RoleName=live.id, PolicyName="p", PolicyDocument=allow("s3:GetObject"))
     forced = aws.update(ROLE, live, {"assumeRolePolicy": trust, "forceDetachPolicies": True})
     aws.delete(ROLE, forced)

@@ -112,4 +112,4 @@ def test_an_alias_that_is_taken_is_refused(aws: Any) -> None:
     aws.create(ALIAS, {"name": "alias/models", "targetKeyId": key.id})
     with pytest.raises(ResourceFailure, match="AlreadyExistsException") as failure:
         aws.create(ALIAS, {"name": "alias/models", "targetKeyId": key.id})
-    assert "import it" in failure.value.hint
+    assert "import it" in (failure.value.hint or "")

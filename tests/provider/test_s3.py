@@ -63,7 +63,7 @@ def test_tags_can_go_and_drift_is_seen(aws: Any, s3: Any) -> None:
 def test_a_bucket_of_our_own_is_never_adopted_silently(aws: Any, bucket: str) -> None:
     with pytest.raises(ResourceFailure, match="this account has bucket the-bucket already") as failure:
         aws.create(BUCKET, {"bucket": bucket})
-    assert "import it" in failure.value.hint and not failure.value.uncertain
+    assert "import it" in (failure.value.hint or "") and not failure.value.uncertain
 
 
 def test_a_bucket_that_someone_else_has_is_said_so(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_a_bucket_that_someone_else_has_is_said_so(aws: Any, monkeypatch: pytest
     monkeypatch.setattr("cloudmodel.provider.cloud.Cloud.call", call)
     with pytest.raises(ResourceFailure, match="belongs to another account") as failure:
         aws.create(BUCKET, {"bucket": "taken-by-others"})
-    assert "choose another" in failure.value.hint
+    assert "choose another" in (failure.value.hint or "")
     assert aws.provider._account.configuration.skip_account is False
     aws.provider._account._identity = {"Account": "123456789012"}
     assert aws.find(BUCKET, {"bucket": "taken-by-others"}) is None
@@ -120,7 +120,7 @@ def test_a_bucket_with_something_in_it_is_kept(aws: Any, s3: Any) -> None:
     s3.put_object(Bucket=live.id, Key="a", Body=b"x")
     with pytest.raises(ResourceFailure, match="is not empty") as failure:
         aws.delete(BUCKET, live)
-    assert "forceDestroy" in failure.value.hint
+    assert "forceDestroy" in (failure.value.hint or "")
 
 
 def test_force_destroy_empties_every_version_and_marker(aws: Any, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

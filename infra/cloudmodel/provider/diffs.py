@@ -62,9 +62,9 @@ def compare(each: Field, path: str, old: Any, new: Any) -> Iterator[Change]:
         case Kind.STRINGS:
             yield from _strings_differ(each, path, old or [], new)
         case _:
-            if old is None:
+            if old is None and new != each.default:
                 yield path, DiffKind.ADD
-            elif not _same(each.kind, old, new):
+            elif old is not None and not _same(each.kind, old, new):
                 yield path, DiffKind.UPDATE
 
 

@@ -89,7 +89,9 @@ class Managed:
                     outputs[name] = found[name]
             elif name in old and empty(old[name]):
                 outputs[name] = old[name]
-        return Live(id, {**self._common(cloud, outputs), **outputs, **_present(computed)}, outputs)
+        outputs = {**self._common(cloud, outputs), **outputs}
+        inputs = {name: value for name, value in outputs.items() if name in fields}
+        return Live(id, {**outputs, **_present(computed)}, inputs)
 
     def _common(self, cloud: Cloud, values: Properties) -> Properties:
         found: Properties = {}
