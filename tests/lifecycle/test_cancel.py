@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
+
+import pytest
 
 
 def test_stop_ends_the_run_with_everything_recorded(world: Any, kit: Any) -> None:
@@ -57,3 +60,30 @@ def test_a_run_that_is_stopped_before_it_begins_does_nothing(world: Any, kit: An
     assert type(world.up(lambda: kit.thing("a")).error).__name__ == "Cancelled"
     assert world.cloud.calls == []
     assert world.state.resources == ()
+
+
+def test_an_interrupt_of_the_caller_waits_for_what_runs(world: Any, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work, interrupted = threading.Event(), threading.Event()
+    join = threading.Thread.join
+
+    def joining(thread: threading.Thread, timeout: float | None = None) -> None:
+        if thread.name == "program" and not interrupted.is_set():
+            assert at_work.wait(timeout=20)
+            interrupted.set()
+            raise KeyboardInterrupt
+        join(thread, timeout)
+
+    def before(call: Any) -> None:
+        at_work.set()
+        assert interrupted.wait(timeout=20)
+
+    monkeypatch.setattr(threading.Thread, "join", joining)
+    world.parallel = 1
+    world.cloud.before = before
+
+    with pytest.raises(KeyboardInterrupt):
+        world.up(lambda: [kit.thing(f"t{index}") for index in range(5)])
+
+    assert world.cloud.running == 0
+    assert world.names() == world.names_in_cloud()
+    assert world.state.pending == ()

@@ -91,3 +91,13 @@ def test_a_provider_that_is_not_known_yet_in_a_preview(world: Any, kit: Any) -> 
 
     assert kit.ops(planned) == [("create", "a"), ("create", "p"), ("create", "b")]
     assert kit.ops(world.up(program).raise_error()) == kit.ops(planned)
+
+
+def test_a_newer_package_takes_over_without_an_update(world: Any, kit: Any) -> None:
+    world.made(lambda: kit.thing("a", pulumi.ResourceOptions(version="1.0.0")))
+
+    result = world.up(lambda: kit.thing("a", pulumi.ResourceOptions(version="1.1.0"))).raise_error()
+
+    assert kit.changes(result) == []
+    assert [entry.name for entry in world.state.resources if "providers" in entry.type] == ["default_1_1_0"]
+    assert world.entry("a").provider.startswith(world.entry("default_1_1_0").urn)

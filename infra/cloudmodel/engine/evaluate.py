@@ -45,23 +45,28 @@ class Raised:
     by_program: bool
 
 
-def evaluate(evaluation: Evaluation, close: Callable[[], None]) -> Raised | None:
+def evaluate(evaluation: Evaluation, stop: Callable[[], None]) -> Raised | None:
     """Run the program to its end and return what it raised, or None.
 
     It runs on a thread and an event loop of its own and in a fresh context, with the project's own modules forgotten
     before and after: else what they register when imported would be registered by the first evaluation of a process
-    only, and the next `up` would delete it. `close` is called when the program has ended; calls in flight are then
-    awaited.
+    only, and the next `up` would delete it. Calls in flight when the program ends are awaited. When the waiting thread
+    is interrupted, `stop` is called and what runs is awaited all the same.
     """
     result: list[Raised | None] = []
 
     def target() -> None:
-        result.append(contextvars.Context().run(_run, evaluation, close))
+        result.append(contextvars.Context().run(_run, evaluation))
 
     forget_modules(evaluation.folder)
     thread = threading.Thread(target=target, name="program")
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:
+        stop()
+        thread.join()
+        raise
     forget_modules(evaluation.folder)
     return result[0] if result else None
 
@@ -88,7 +93,7 @@ def _place(module: ModuleType | None) -> Path | None:
     return Path(paths[0]).resolve() if paths and isinstance(paths[0], str) else None
 
 
-def _run(evaluation: Evaluation, close: Callable[[], None]) -> Raised | None:
+def _run(evaluation: Evaluation) -> Raised | None:
     from pulumi.runtime import config, settings
     from pulumi.runtime.stack import run_in_stack
 
@@ -132,7 +137,6 @@ def _run(evaluation: Evaluation, close: Callable[[], None]) -> Raised | None:
         first = raised[0] if raised else error
         return Raised(error=first, trace=_trace(first), by_program=bool(raised))
     finally:
-        close()
         threads.shutdown(wait=True, cancel_futures=True)
         tasks = asyncio.all_tasks(loop)
         for task in tasks:

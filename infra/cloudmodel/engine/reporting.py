@@ -115,9 +115,9 @@ class Reporter:
         if self.failures:
             first = self.failures[0]
             count = len(self.failures)
+            named = "" if first.message.startswith(first.step.type) else f"{first.step.type} '{first.step.name}': "
             return OperationFailed(
-                f"{first.step.type} '{first.step.name}': {first.message}"
-                + (f" (and {count - 1} more failed)" if count > 1 else ""),
+                f"{named}{first.message}" + (f" (and {count - 1} more failed)" if count > 1 else ""),
                 where=first.step.urn,
                 hint=first.hint or "mend the cause and run the same command again; what succeeded is recorded",
                 details={

@@ -218,7 +218,10 @@ class _Session:
             self._instances,
         )
 
+        finished = threading.Event()
+
         def finish() -> None:
+            finished.set()
             self._control.check()
             teardown.delete_all(deployment.leftovers(), self._executor, self._provider_of, run.parallel)
 
@@ -231,7 +234,6 @@ class _Session:
             finish=finish,
         )
         engine = EngineLog(self._reporter)
-        ended = threading.Event()
         with ExitStack() as stack:
             address: Any = None
             if run.transport == "grpc":
@@ -250,12 +252,14 @@ class _Session:
                     parallel=run.parallel,
                     folder=run.folder,
                 ),
-                ended.set,
+                self._control.stop.set,
             )
         if monitor.crash is not None:
             raise monitor.crash
         if raised is not None:
             self._raised(raised)
+        elif not finished.is_set():
+            finish()
 
     def _raised(self, raised: Raised) -> None:
         """A program that raised has failed, unless it only met the end of the monitor."""
