@@ -33,6 +33,7 @@ CONTENT_TYPES = {
 MAX_PAYLOAD = 25 << 20
 # A model has 60 s for an answer (InvokeEndpoint); the connection outlives it, so that its own error is heard.
 READ_TIMEOUT = 70
+LOCAL_KEY = "local"
 REFUSED = (
     "AccessDeniedException",
     "ExpiredTokenException",
@@ -50,15 +51,25 @@ class Address:
     endpoint_url: str | None = None
 
     def client(self, service: str) -> Any:
-        """A boto3 client. The user's own credentials are never sent to a local AWS."""
+        """A boto3 client. The local AWS gets keys of its own; nothing of the user's configuration reaches it."""
         import boto3
         from botocore.config import Config
 
-        local = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if self.endpoint_url else {}
-        config = Config(
-            connect_timeout=10, read_timeout=READ_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 3}
+        from cloudmodel.provider.cloud import session
+
+        local = self.endpoint_url is not None
+        keys = {"aws_access_key_id": LOCAL_KEY, "aws_secret_access_key": LOCAL_KEY} if local else {}
+        return boto3.session.Session(botocore_session=session(hermetic=local), **keys).client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint_url,
+            config=Config(
+                connect_timeout=10,
+                read_timeout=READ_TIMEOUT,
+                retries={"mode": "standard", "total_max_attempts": 3},
+                proxies={} if local else None,
+            ),
         )
-        return boto3.client(service, region_name=self.region, endpoint_url=self.endpoint_url, config=config, **local)
 
 
 @dataclass(frozen=True)
@@ -130,16 +141,14 @@ def presented(body: bytes, content_type: str) -> tuple[Any, str | None]:
         return base64.b64encode(body).decode(), "base64"
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            return json.loads(text, parse_constant=_no_json), None
+            document = json.loads(text)
+            json.dumps(document, allow_nan=False)
+            return document, None
         except (ValueError, RecursionError):
             return text, None
     if kind.startswith("text/") or text.isprintable():
         return text, None
     return base64.b64encode(body).decode(), "base64"
-
-
-def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 @contextmanager
@@ -169,7 +178,7 @@ def _explained(response: dict[str, Any], endpoint: str) -> CloudmodelError:
         return CredentialsMissing(f"{code}: {message}", where=endpoint, hint="aws sts get-caller-identity")
     original = response.get("OriginalStatusCode")
     if original is not None:
-        said = str(response.get("OriginalMessage") or message)
+        said = _said(str(response.get("OriginalMessage") or message))
         hint = (
             "send what the model's signature asks for: cloudmodel inspect" if 400 <= original < 500 else "read its log"
         )
@@ -186,3 +195,12 @@ def _explained(response: dict[str, Any], endpoint: str) -> CloudmodelError:
         hint="cloudmodel up" if missing else None,
         details={"status": status, "code": code},
     )
+
+
+def _said(body: str) -> str:
+    """The message in an error document of our serving code, else the body as it came."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    return document["error"] if isinstance(document, dict) and isinstance(document.get("error"), str) else body
