@@ -58,9 +58,10 @@ def install(context: Context) -> None:
     try:
         installed = PulumiCommand.install()
     except (OSError, subprocess.SubprocessError) as failed:
-        said = getattr(failed, "output", None) or getattr(failed, "reason", None) or failed
+        output = getattr(failed, "output", None)
+        said = output.decode(errors="replace").strip() if isinstance(output, bytes) else str(failed)
         raise UsageError(
-            f"the installer of Pulumi's CLI did not get through: {said if isinstance(said, str) else str(said)}",
+            f"the installer of Pulumi's CLI did not get through: {said}",
             where="https://get.pulumi.com",
             hint=f"install it by hand: {MANUAL.format(version=version('pulumi'))}",
         ) from failed

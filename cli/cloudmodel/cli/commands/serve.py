@@ -19,7 +19,7 @@ def command(context: Context, bundle: str | None, port: int, host: str) -> None:
     """Serve a bundle as SageMaker's container would (GET /ping, POST /invocations), until Ctrl-C."""
     from cloudmodel.bundle.archive import extract, verify
     from cloudmodel.cli import bundles
-    from cloudmodel.cli.output import note
+    from cloudmodel.cli.output import emit, note
     from cloudmodel.serving.server import serve
 
     path = bundles.find(context, bundle)
@@ -32,3 +32,5 @@ def command(context: Context, bundle: str | None, port: int, host: str) -> None:
             extract(path, folder)
         note(f"serving {path} on http://{host}:{port} (Ctrl-C ends it)")
         serve(folder, host, port)
+    if context.json:
+        emit("serve", {"bundle": str(path), "host": host, "port": port})
