@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
+from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2, resource_pb2_grpc
 
 from cloudmodel.core.errors import CloudmodelError, Unsupported
 from cloudmodel.core.resource import UNKNOWN, ResourceFailure
@@ -198,6 +198,14 @@ class Monitor:
             self.crash = self.crash or crash
             self._control.close()
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "the engine broke off") from None
+
+
+class InProcess(resource_pb2_grpc.ResourceMonitorStub):
+    """A monitor as the stub that the SDK calls, without a channel; SDKs before 3.255 insist on the type."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        for name in resource_pb2.DESCRIPTOR.services_by_name["ResourceMonitor"].methods_by_name:
+            setattr(self, name, getattr(monitor, name, None))
 
 
 class EngineLog:

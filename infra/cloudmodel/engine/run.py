@@ -202,7 +202,7 @@ class _Session:
     def _evaluate(self, urns_to_replace: frozenset[str]) -> None:
         # Imported here: the rest of the engine (refresh, destroy) works without loading the SDK.
         from cloudmodel.engine.grpc_server import serving
-        from cloudmodel.engine.monitor import EngineLog, Monitor
+        from cloudmodel.engine.monitor import EngineLog, InProcess, Monitor
 
         run = self._run
         deployment = Deployment(
@@ -241,7 +241,7 @@ class _Session:
             raised = evaluate(
                 Evaluation(
                     program=run.program,
-                    monitor=address or monitor,
+                    monitor=address or InProcess(monitor),
                     engine=address or engine,
                     project=run.project,
                     stack=run.stack,

@@ -17,8 +17,8 @@ _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m":
 
 
 def from_struct(struct: struct_pb2.Struct) -> Properties:
-    """A Struct as plain JSON; whole numbers become int, as the wire knows floats only."""
-    return {key: from_value(value) for key, value in struct.fields.items()}
+    """A Struct as plain JSON, keys sorted; whole numbers become int, as the wire knows floats only."""
+    return {key: from_value(struct.fields[key]) for key in sorted(struct.fields)}
 
 
 def from_value(value: struct_pb2.Value) -> Any:
