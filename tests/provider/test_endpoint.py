@@ -389,3 +389,19 @@ def test_a_variant_that_is_dropped_is_not_registered_again(
     sagemaker.script = iter([{"EndpointStatus": "InService", **end}])
     update(provider, live, "two")
     assert [name for name, _ in scaler.calls] == ["deregister_scalable_target"]
+
+
+def test_scaling_that_cannot_be_put_back_is_said_so(
+    provider: AwsProvider, sagemaker: SlowSageMaker, scaler: Scaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: Any) -> Any:
+        raise refusal("AccessDeniedException", "no", "RegisterScalableTarget")
+
+    live = standing(sagemaker)
+    sagemaker.configs = {"one": [{"VariantName": "v", "InstanceType": "a"}], "two": [{"VariantName": "v"}]}
+    scaler.targets = [TARGET]
+    monkeypatch.setattr(scaler, "register_scalable_target", refused, raising=False)
+    sagemaker.script = iter([{"EndpointStatus": "InService", "EndpointConfigName": "two"}])
+    with pytest.raises(ResourceFailure, match="could not be put back") as failure:
+        update(provider, live, "two")
+    assert "refresh" in (failure.value.hint or "")

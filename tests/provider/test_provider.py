@@ -134,11 +134,23 @@ def test_a_preview_makes_no_call_and_says_what_it_cannot_know(type: str, monkeyp
     computed = {name for name, each in RULES[type].fields.items() if each.computed} | set(RULES[type].outputs)
     assert all(made.outputs[name] == UNKNOWN for name in computed - set(news) - {"tagsAll"})
     provider.diff("urn::it", type, "id", checked.inputs, made.outputs, checked.inputs)
-    outputs = dict.fromkeys(RULES[type].outputs, "known")
-    updated = provider.update("urn::it", type, "id", checked.inputs, outputs, checked.inputs, None, True)
-    assert updated.id == "id"
-    for name in set(RULES[type].outputs) - {"tagsAll"}:
-        assert updated.outputs[name] == (UNKNOWN if name in RULES[type].volatile else "known")
+
+
+def test_a_preview_of_an_update_knows_what_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cloud, "call", lambda *_, **__: pytest.fail("a call was made"))
+    provider = AwsProvider()
+    provider.configure({"region": "eu-west-1", "skipCredentialsValidation": "true"})
+    type = "aws:s3/bucketObjectv2:BucketObjectv2"
+    old = {"bucket": "b", "key": "k", "content": "1"}
+    outputs = {**old, "arn": "arn", "versionId": "v1", "etag": "e1", "tagsAll": {}}
+
+    def foreseen(news: Properties) -> Properties:
+        return provider.update("urn::it", type, "k", old, outputs, news, None, True).outputs
+
+    tagged = foreseen({**old, "tags": {"a": "b"}})
+    assert (tagged["arn"], tagged["versionId"], tagged["etag"], tagged["tagsAll"]) == ("arn", "v1", "e1", {"a": "b"})
+    changed = foreseen({**old, "content": "2"})
+    assert (changed["arn"], changed["versionId"], changed["etag"]) == ("arn", UNKNOWN, UNKNOWN)
 
 
 def test_a_resource_may_live_in_another_region(aws: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cloudmodel.core.resource import Live, Properties
+from cloudmodel.core.resource import Live, Properties, ResourceFailure
 from cloudmodel.provider import tags
 from cloudmodel.provider.cloud import Cloud
 from cloudmodel.provider.managed import Managed
@@ -16,6 +16,7 @@ from cloudmodel.provider.rules.autoscaling import WHAT
 from cloudmodel.provider.rules.form import from_aws, to_aws
 
 SERVICE = "application-autoscaling"
+KEPT = ("MinCapacity", "MaxCapacity", "SuspendedState", "Tags")
 ABSENT = (
     "ObjectNotFoundException",
     "ValidationException: no scalable target found",
@@ -207,6 +208,7 @@ class Scaling:
         moved = [name for name in old if self._resource(name) in registered and old[name] != new.get(name)]
         blocked = [each for each in targets if each["ResourceId"] in {self._resource(name) for name in moved}]
         policies = [policy for each in blocked for policy in self._policies(each)]
+        tagged = [self._tagged(each) for each in blocked]
         try:
             for each in blocked:
                 self.cloud.find(SERVICE, "deregister_scalable_target", *ABSENT, **_key(each))
@@ -222,7 +224,20 @@ class Scaling:
                 else {}
             )
         finally:
-            self._restore(blocked, policies)
+            try:
+                self._restore(tagged, policies)
+            except ResourceFailure as failure:
+                raise ResourceFailure(
+                    f"the scaling of endpoint {self.endpoint} was taken off for its update and could not be put back: "
+                    f"{failure.message}",
+                    request=failure.request,
+                    hint="run `cloudmodel refresh`, then `cloudmodel up`: it registers the scaling again",
+                ) from failure
+
+    def _tagged(self, target: Any) -> Any:
+        """A target with its tags, which deregistering it loses."""
+        arn = target.get("ScalableTargetARN")
+        return {**target, "Tags": tags.AUTOSCALING.of(self.cloud, arn)} if arn else target
 
     def _restore(self, targets: list[Any], policies: list[Any]) -> None:
         if not targets:
@@ -231,7 +246,7 @@ class Scaling:
         standing = {self._resource(each["VariantName"]) for each in live.get("ProductionVariants", ())}
         kept = [each for each in targets if each["ResourceId"] in standing]
         for each in kept:
-            bounds = {name: each[name] for name in ("MinCapacity", "MaxCapacity", "SuspendedState") if name in each}
+            bounds = {name: each[name] for name in KEPT if each.get(name) is not None}
             self.cloud.settle(SERVICE, "register_scalable_target", **_key(each), **bounds)
         for policy in policies:
             if policy["ResourceId"] in standing:

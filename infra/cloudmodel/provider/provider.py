@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
 
 from cloudmodel.core.resource import (
     UNKNOWN,
@@ -26,6 +25,8 @@ from cloudmodel.provider.rules import RULES
 from cloudmodel.provider.rules.form import Rule
 from cloudmodel.provider.waiters import Waiter
 
+# Changes that leave the outputs as they are.
+QUIET = ("tags", "forceDestroy", "skipDestroy")
 MANAGED: Mapping[str, Managed] = {
     each.type: each
     for service in (s3, kms, iam, sagemaker, autoscaling, cloudwatch, logs, sns)
@@ -76,7 +77,7 @@ class AwsProvider:
 
     def create(self, urn: str, type: str, inputs: Properties, timeout: float | None, preview: bool) -> Live:
         if preview:
-            return _foreseen("", _rule(type), inputs, {})
+            return _foreseen_create(_rule(type), inputs)
         return _managed(type).create(self._cloud(inputs), inputs, timeout)
 
     def read(self, urn: str, type: str, id: str, inputs: Properties, outputs: Properties) -> Live | None:
@@ -95,7 +96,7 @@ class AwsProvider:
         preview: bool,
     ) -> Live:
         if preview:
-            return _foreseen(id, _rule(type), news, old_outputs)
+            return self._foreseen_update(id, _rule(type), old_inputs, old_outputs, news)
         old = _known(old_inputs, old_outputs)
         live = _managed(type).update(self._cloud(news, old_outputs), id, old, news, timeout)
         filled = {
@@ -121,6 +122,17 @@ class AwsProvider:
                 hint="use --engine official, which has all of pulumi_aws",
             )
         return function(self._cloud(arguments), arguments)
+
+    def _foreseen_update(
+        self, id: str, rule: Rule, old_inputs: Properties, old_outputs: Properties, news: Properties
+    ) -> Live:
+        """What an update will give, as far as a preview can know."""
+        changes = diffs.diff(rule, old_inputs, old_outputs, news, self._configured().region).changes
+        more_than_tags = any(not path.startswith(QUIET) for path in changes)
+        kept = (*rule.outputs, *(name for name, each in rule.fields.items() if each.computed))
+        known = {name: old_outputs[name] for name in kept if name in old_outputs}
+        unknown = dict.fromkeys(rule.volatile, UNKNOWN) if more_than_tags else {}
+        return Live(id, {**known, **unknown, **_said(rule, news)}, news)
 
     def _configured(self) -> Account:
         if self._account is None:
@@ -166,18 +178,12 @@ def _as_inputs(rule: Rule, live: Properties, said: Properties) -> Properties:
     return found
 
 
-def _foreseen(id: str, rule: Rule, news: Properties, old_outputs: Properties) -> Live:
-    """What a create or update will give, as far as a preview can know; no call is made."""
-    said = {name: value for name, value in news.items() if name != DEFAULTS}
-    unknown: dict[str, Any] = {}
-    if id:
-        unknown = dict.fromkeys(rule.volatile, UNKNOWN)
-        kept = {name: old_outputs[name] for name in rule.outputs if name in old_outputs}
-        filled = {n: old_outputs[n] for n, each in rule.fields.items() if each.computed and n in old_outputs}
-        said = {**filled, **kept, **unknown, **said}
-    else:
-        silent = [name for name, each in rule.fields.items() if each.computed and name not in said]
-        said = {**dict.fromkeys((*rule.outputs, *silent), UNKNOWN), **said}
-    if "tagsAll" in rule.outputs:
-        said["tagsAll"] = news.get("tags", {})
-    return Live(id, said, news)
+def _foreseen_create(rule: Rule, news: Properties) -> Live:
+    """What a create will give, as far as a preview can know."""
+    silent = [name for name, each in rule.fields.items() if each.computed]
+    return Live("", {**dict.fromkeys((*rule.outputs, *silent), UNKNOWN), **_said(rule, news)}, news)
+
+
+def _said(rule: Rule, news: Properties) -> Properties:
+    tags = {"tagsAll": news.get("tags", {})} if "tagsAll" in rule.outputs else {}
+    return {**{name: value for name, value in news.items() if name != DEFAULTS}, **tags}

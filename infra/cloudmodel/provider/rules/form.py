@@ -75,7 +75,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Rule:
-    """One resource type. `outputs` are computed only; `volatile` names outputs that an update changes.
+    """One resource type. `outputs` are computed only; `volatile` names what an update of more than tags changes.
 
     `refused` are properties that pulumi_aws has and this provider does not do, with what to use instead.
     `delete_first`: a replacement must delete before it creates, whatever the name.
@@ -84,7 +84,6 @@ class Rule:
     fields: Mapping[str, Field]
     outputs: tuple[str, ...] = ()
     name: Name | None = None
-    secrets: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     delete_first: bool = False

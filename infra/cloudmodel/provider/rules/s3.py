@@ -188,7 +188,7 @@ RULES: Mapping[str, Rule] = {
     "aws:s3/bucketObjectv2:BucketObjectv2": Rule(
         OBJECT,
         outputs=("arn", "checksumSha256", "tagsAll", "versionId"),
-        volatile=("checksumSha256", "versionId"),
+        volatile=("checksumSha256", "etag", "versionId"),
         refused=dict.fromkeys(
             (
                 "acl",
