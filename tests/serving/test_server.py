@@ -270,6 +270,11 @@ def test_a_request_that_breaks_off_harms_nobody(bundles: dict[str, Path], serve:
     assert running.invoke({"instances": np.zeros((1, 1, 8, 8)).tolist()}).status == 200
 
 
+def test_small_answers_are_not_held_back() -> None:
+    with server._listening("127.0.0.1", 0) as listener:  # asyncio asks this before it sets TCP_NODELAY
+        assert listener.proto == socket.IPPROTO_TCP
+
+
 def test_a_connection_is_kept_for_the_next_request(bundles: dict[str, Path], serve: Serve) -> None:
     running = serve(bundles["digits"]).ready()
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +27,10 @@ CONTENT_TYPES = (JSON, NPY, NPZ, CSV)
 
 MAX_UNPACKED = 1 << 28  # bytes that an npz may unpack to: ten times the largest request that SageMaker passes on
 MAX_RANK = 32
+MAX_NPY_HEADER = 10_000  # numpy's own limit
+DESCR = re.compile(rb"'descr'\s*:\s*'([<>=|]?(?:b1|[iuf]\d{1,2}|U\d{1,7}|\?))'")
+ORDER = re.compile(rb"'fortran_order'\s*:\s*(True|False)")
+SHAPE = re.compile(rb"'shape'\s*:\s*\(\s*((?:\d{1,18}\s*,\s*)*(?:\d{1,18}\s*)?)\)")
 
 
 class Request(NamedTuple):
@@ -65,36 +71,41 @@ def arrays(request: Request, specs: Sequence[Spec]) -> dict[str, Array]:
 
 
 def read_npy(raw: bytes) -> Array:
-    """An array from npy bytes, without pickles and without an allocation that the header alone asks for."""
-    file = io.BytesIO(raw)
+    """An array from npy bytes (format versions 1 to 3), without pickles and without an allocation that the header
+    alone asks for. The header is matched, not evaluated as Python, which numpy's own reader does. Raises
+    RequestRefused.
+    """
+    start, header = _npy_header(raw)
+    descr, order, shape = DESCR.search(header), ORDER.search(header), SHAPE.search(header)
+    if not (descr and order and shape):
+        raise RequestRefused("an npy array of this dtype is not read here; send numbers, booleans or strings")
     try:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
-            raise RequestRefused(f"npy format version {version[0]}.{version[1]} is not read here; write 1.0 or 2.0")
-    except RequestRefused:
-        raise
-    except Exception as error:  # numpy's parser of the header lets through what tokenize raises
+        dtype = np.dtype(descr[1].decode("ascii"))
+        sizes = tuple(int(size) for size in shape[1].split(b",") if size.strip())
+    except (TypeError, ValueError) as error:
         raise RequestRefused(f"not an npy array: {error}") from None
-    if dtype.hasobject or dtype.kind not in "biufU":
-        raise RequestRefused(f"an npy array of dtype {dtype} is not read here; send numbers, booleans or strings")
-    if len(shape) > MAX_RANK or any(size < 0 for size in shape):
-        raise RequestRefused(f"not an npy array: shape {shape}")
-    count = 1
-    for size in shape:
-        count *= size
-    start = file.tell()
+    if len(sizes) > MAX_RANK or dtype.itemsize == 0:
+        raise RequestRefused(f"an npy array of shape {sizes} and dtype {dtype} is not read here")
+    count = math.prod(sizes)
     if count * dtype.itemsize != len(raw) - start:
         raise RequestRefused(
-            f"the npy header promises {count * dtype.itemsize} bytes of shape {list(shape)}, {len(raw) - start} came"
+            f"the npy header promises {count * dtype.itemsize} bytes of shape {list(sizes)}, {len(raw) - start} came"
         )
     if count == 0:
-        return np.empty(shape, dtype)
-    values = np.frombuffer(raw, dtype, count, start).reshape(shape, order="F" if fortran else "C")
+        return np.empty(sizes, dtype.newbyteorder("="))
+    values = np.frombuffer(raw, dtype, count, start).reshape(sizes, order="F" if order[1] == b"True" else "C")
     return values.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _npy_header(raw: bytes) -> tuple[int, bytes]:
+    """Where the values start, and the header before them."""
+    if raw[:6] != b"\x93NUMPY" or raw[6:7] not in (b"\1", b"\2", b"\3"):
+        raise RequestRefused("not an npy array: it begins with another mark")
+    begin = 10 if raw[6] == 1 else 12
+    stop = begin + int.from_bytes(raw[8:begin], "little")
+    if stop > min(len(raw), MAX_NPY_HEADER):
+        raise RequestRefused("not an npy array: its header is longer than it may be")
+    return stop, raw[begin:stop]
 
 
 def _json(data: bytes | bytearray | str) -> Request:

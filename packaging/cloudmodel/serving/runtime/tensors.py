@@ -108,13 +108,19 @@ def _numbers(value: Any, spec: Spec) -> Array:
                 return array.astype(wanted)
         except FloatingPointError:
             raise RequestRefused(f"input {spec.name!r} has a number too large for {wanted}") from None
-    if wanted.kind in "iu" and kind in "iuf":
-        return _integers(array, wanted, spec)
+    if wanted.kind in "iu" and kind in "iufO":
+        return _integers(array, value, wanted, spec)
     found = {"U": "strings", "b": "booleans", "O": "null or mixed values", "f": "floats"}.get(kind, str(array.dtype))
     raise RequestRefused(f"input {spec.name!r} holds {found}; the model takes {spec}")
 
 
-def _integers(array: Array, wanted: np.dtype[Any], spec: Spec) -> Array:
+def _integers(array: Array, value: Any, wanted: np.dtype[Any], spec: Spec) -> Array:
+    if array.dtype.kind in "fO" and not isinstance(value, np.ndarray):
+        exact = np.array(value, dtype=object)  # numpy makes floats of integers that need more than 63 bits
+        if all(type(item) is int for item in exact.flat):
+            array = exact
+        elif array.dtype.kind == "O":
+            raise RequestRefused(f"input {spec.name!r} holds null or mixed values; the model takes {spec}")
     if array.dtype.kind == "f":
         if not np.all(np.isfinite(array)) or np.any(array != np.trunc(array)):
             raise RequestRefused(f"input {spec.name!r} holds numbers that are not whole; the model takes {spec}")
