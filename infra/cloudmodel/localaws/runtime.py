@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cloudmodel.localaws.answers import Answer, Request, error
+from cloudmodel.localaws.connections import Reply
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.endpoints import Endpoints, Fleet, Key, Variant
 
@@ -86,12 +87,8 @@ class Runtime:
 
     def _ask(self, request: Request, variant: Variant, headers: dict[str, str]) -> Answer:
         deadline = time.monotonic() + self._limits.invocation
-        connections = variant.worker.connections(self._limits.invocation)
-        if connections is None:
-            return self._model_error(request, variant, 0, "could not get a response from the primary container")
         try:
-            left = max(deadline - time.monotonic(), 0.001)
-            reply = connections.request("POST", "/invocations", request.body, headers, timeout=left)
+            reply = self._reply(variant, request.body, headers, deadline)
         except TimeoutError:
             return self._model_error(
                 request, variant, 0, "Your invocation timed out while waiting for a response from container primary"
@@ -108,6 +105,19 @@ class Runtime:
         if CUSTOM_ATTRIBUTES.lower() in reply.headers:
             answered[CUSTOM_ATTRIBUTES] = reply.headers[CUSTOM_ATTRIBUTES.lower()]
         return Answer(200, reply.body, answered)
+
+    def _reply(self, variant: Variant, body: bytes, headers: dict[str, str], deadline: float) -> Reply:
+        """What the worker answers; one that is being started again is waited for. Raises as Connections.request."""
+        dead = None
+        while True:
+            connections = variant.worker.connections(max(deadline - time.monotonic(), 0), dead)
+            if connections is None:
+                raise ConnectionError("no worker")
+            try:
+                left = max(deadline - time.monotonic(), 0.001)
+                return connections.request("POST", "/invocations", body, headers, timeout=left)
+            except ConnectionRefusedError:
+                dead = connections  # it died and nobody has noticed yet; nothing was sent
 
     def _model_error(self, request: Request, variant: Variant, status: int, message: str) -> Answer:
         side = "client" if 400 <= status < 500 else "server"

@@ -27,6 +27,7 @@ from cloudmodel.localaws.identity import HOST
 SERVING_MODULE = "cloudmodel.serving.server"
 PING_TIMEOUT = 2.0
 STOP_GRACE = 10.0
+UNHEALTHY_GRACE = 1.0  # it serves nobody
 RESTARTS = 3  # in a row: a worker that has served for STABLE seconds begins to count anew
 STABLE = 60.0
 HISTORY = 1000
@@ -91,11 +92,17 @@ class Worker:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def connections(self, timeout: float) -> Connections | None:
-        """How to reach it, after waiting at most `timeout` seconds for a (re)start; None when it is not ready."""
+    def connections(self, timeout: float, dead: Connections | None = None) -> Connections | None:
+        """How to reach it, after waiting at most `timeout` seconds for a (re)start; None when it is not ready.
+
+        `dead` is what an earlier call gave and what nobody listens at any more.
+        """
+
+        def settled() -> bool:
+            return self.state != "starting" and (self.state != "ready" or self._connections is not dead)
+
         with self._changed:
-            self._changed.wait_for(lambda: self.state != "starting", timeout)
-            return self._connections if self.state == "ready" else None
+            return self._connections if self._changed.wait_for(settled, timeout) and self.state == "ready" else None
 
     def wait(self, timeout: float) -> str | None:
         """Wait until it is ready: None; else the reason why it is not."""
@@ -155,6 +162,7 @@ class Worker:
         was_ready, in_a_row = False, 0
         while not self._stopping.is_set():
             process, reader = self._launch()
+            port = None
             what = f"had no healthy /ping within {self.order.startup_timeout:g} seconds"
             try:
                 port = self._await_healthy(process)
@@ -164,11 +172,12 @@ class Worker:
                     self._become("ready")
                     since = time.monotonic()
                     process.wait()
+                    self._become("starting")
                     in_a_row = 0 if time.monotonic() - since > STABLE else in_a_row
                 if process.poll() is not None:
                     what = _ending(process.returncode)
             finally:
-                self._end(process)
+                self._end(process, STOP_GRACE if port is not None else UNHEALTHY_GRACE)
                 reader.join()
                 if self._connections is not None:
                     self._connections.close()
@@ -180,7 +189,6 @@ class Worker:
             in_a_row += 1
             self.restarts += 1
             self._say(f"the worker {what}; start {self.restarts + 1}")
-            self._become("starting")
 
     def _launch(self) -> tuple[subprocess.Popen[bytes], threading.Thread]:
         ready = self.folder / "ready"
@@ -235,11 +243,11 @@ class Worker:
                 return None
         raise AssertionError("endless")
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, process: subprocess.Popen[bytes], grace: float) -> None:
         if process.poll() is None:
             process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_GRACE)
+            process.wait(grace)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what the model's code started ends with it
         process.wait()
