@@ -198,6 +198,17 @@ def test_what_is_not_wholly_understood_is_refused(document: dict[str, Any], said
 
 
 @pytest.mark.parametrize(
+    ("here", "there"),
+    [(30.0, 30), (0.5, 0.5), (2**53, 2.0**53), (29138279542673570, 2.913827954267357e16), (True, True)],
+)
+def test_a_number_is_what_it_is_to_pulumi(here: float, there: float) -> None:
+    document = checkpoint.export(states.state(states.bucket("a", inputs={"n": here})), states.passphrase())
+    (written,) = document["deployment"]["resources"][2]["inputs"].values()
+    assert (written, type(written)) == (there, type(there))
+    assert read(document).resources[2].inputs == {"n": there}
+
+
+@pytest.mark.parametrize(
     ("value", "said"),
     [
         ({SIGNATURE: SECRET, "ciphertext": "v1:AAAA:AAAA"}, "no secrets provider"),

@@ -78,7 +78,7 @@ def passphrase(text: str = "correct horse") -> Secrets:
 
 _text = st.text(max_size=12)
 _names = st.text("abcdefgh", min_size=1, max_size=6)
-_assets = st.builds(lambda path: {SIGNATURE: ASSET, "hash": "ab" * 32, "path": path}, _text)
+_assets = st.builds(lambda path: {SIGNATURE: ASSET, "hash": "ab" * 32, "path": path}, st.text(min_size=1, max_size=8))
 _numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
     st.none() | st.booleans() | _numbers | _text | _assets,

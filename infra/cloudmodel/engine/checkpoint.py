@@ -8,6 +8,7 @@ Fields of a resource that are not known here stay in `Resource.extra`; any other
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from cloudmodel.engine.secrets import Secrets, dump
 from cloudmodel.engine.state import PendingKind, PendingOperation, Resource, State
 
 VERSION = 3
+EXACT = 2**53  # below it every whole number is a float
 ENGINE = "v3.231.0"  # the oldest Pulumi whose form this is; its hash is the manifest's magic
 
 FLAGS = {
@@ -253,9 +255,7 @@ def encode(value: Any, urn: str, path: str, seal: Seal) -> Any:
         return {name: encode(item, urn, f"{path}.{name}", seal) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [encode(item, urn, f"{path}[{index}]", seal) for index, item in enumerate(value)]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)  # numbers come from the wire as floats, and Pulumi writes 30, not 30.0
-    return value
+    return _number(value)
 
 
 def _decode(value: Any, urn: str, path: str, unseal: Unseal) -> Any:
@@ -265,6 +265,16 @@ def _decode(value: Any, urn: str, path: str, unseal: Unseal) -> Any:
         return {name: _decode(item, urn, f"{path}.{name}", unseal) for name, item in value.items()}
     if isinstance(value, list):
         return [_decode(item, urn, f"{path}[{index}]", unseal) for index, item in enumerate(value)]
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
+    """A number as Pulumi has it: a 64-bit float, written as 30 and not 30.0. Anything else is left alone."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    if isinstance(value, int) and abs(value) >= EXACT:
+        with contextlib.suppress(OverflowError):
+            return float(value)
     return value
 
 
