@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from cloudmodel.core.resource import UNKNOWN, Checked, Difference, Properties, Provider, ResourceFailure
-from cloudmodel.engine import assets, planner, providers
+from cloudmodel.core.resource import UNKNOWN, Difference, Properties, Provider, ResourceFailure
+from cloudmodel.engine import assets, planner
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.diff import changed_keys, described, with_ignored
 from cloudmodel.engine.executor import Executor, completed, now, same
 from cloudmodel.engine.goal import Goal, entry
+from cloudmodel.engine.providers import Providers
+from cloudmodel.engine.registry import Registry, Settings, accept
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Op, Step
 from cloudmodel.engine.teardown import RETAINED, protected
-from cloudmodel.engine.values import (
-    MISSING,
-    annotated,
-    display,
-    lookup,
-    parse_path,
-    plain,
-    with_secret_keys,
-    without_references,
-)
+from cloudmodel.engine.values import annotated, plain, with_secret_keys, without_references
 
 SEED_BYTES = 32
 GET_RESOURCE = "pulumi:pulumi:getResource"
@@ -36,36 +27,22 @@ class BadRequest(Exception):
     """The program asked for something impossible; it learns so at that line and may go on."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a deployment knows of the run. `replace` are the URNs that the user wants replaced."""
-
-    project: str
-    stack: str
-    config: Mapping[str, str]
-    secret_keys: frozenset[str]
-    folder: Path
-    replace: frozenset[str] = frozenset()
-
-
 class Deployment:
     """Turns goals into steps, as the program asks for them; safe for many threads at once."""
 
-    def __init__(self, settings: Settings, executor: Executor, instances: providers.Providers) -> None:
+    def __init__(self, settings: Settings, executor: Executor, instances: Providers) -> None:
         self.settings = settings
         self.executor = executor
-        self.instances = instances
+        self.registry = Registry(settings, executor, instances)
         self.ledger = executor.ledger
         self.stack_urn = urns.make(
             settings.stack, settings.project, "", urns.STACK_TYPE, f"{settings.project}-{settings.stack}"
         )
         self._lock = threading.Lock()
         self._cascade = threading.Lock()
-        self._defaults_lock = threading.Lock()
         self._seen: set[str] = set()
         self._found_under: dict[str, str] = {}
         self._being_deleted: dict[str, threading.Event] = {}
-        self._defaults: dict[tuple[str, str], str] = {}
 
     # What the program asks
 
@@ -75,17 +52,17 @@ class Deployment:
         self.executor.reporter.masker.learn(goal.inputs)
         goal = self._with_hashes(goal)
         if goal.custom and not urns.is_provider(goal.type):
-            goal, provider = self._provided(goal)
+            goal, provider = self.registry.provided(goal)
             with self.executor.slot():
                 return self._custom(goal, urn, provider, self._found(goal, urn))
         with self.executor.slot():
             old = self._found(goal, urn)
-            return self._provider(goal, urn, old) if goal.custom else self._component(goal, urn, old)
+            return self.registry.register(goal, urn, old) if goal.custom else self._component(goal, urn, old)
 
     def read(self, goal: Goal, id: str) -> Resource:
         """Read the resource `id` that others own (`.get()`) and return its entry. Raises BadRequest and Halted."""
         urn = self._reserve(goal.parent, goal.type, goal.name)
-        goal, provider = self._provided(goal)
+        goal, provider = self.registry.provided(goal)
         with self.executor.slot():
             old = self.ledger.live(urn)
             wanted = replace(entry(goal, urn, without_references(goal.inputs)), external=True, id=id)
@@ -111,14 +88,11 @@ class Deployment:
 
     def invoke(self, token: str, arguments: Properties, provider: str, version: str) -> Properties:
         """Call a function of a package; `arguments` are plain. Raises BadRequest, ResourceFailure and Halted."""
-        package = token.split(":", 1)[0]
         if token == GET_RESOURCE:
             return self._get_resource(str(arguments.get("urn", "")))
         self.executor.control.check()
-        providers.refuse_foreign(token)
-        reference = provider or self._default(package, version)
-        record = replace(Resource(urn=token, type=token), provider=reference)
-        return self.instances.of(record, self._records()).invoke(token, arguments)
+        _, instance = self.registry.provided(Goal(type=token, name=token, provider=provider, version=version))
+        return instance.invoke(token, arguments)
 
     def _get_resource(self, urn: str) -> Properties:
         found = self.ledger.live(urn)
@@ -168,63 +142,6 @@ class Deployment:
             return replace(goal, inputs=assets.hashed(inputs, self.settings.folder))
         except (OSError, ValueError) as error:
             raise BadRequest(f"{goal.type} '{goal.name}': {error}") from None
-
-    # Providers
-
-    def _provided(self, goal: Goal) -> tuple[Goal, Provider]:
-        """`goal` with the reference of its provider, and that provider."""
-        providers.refuse_foreign(goal.type)
-        reference = goal.provider or self._default(urns.package(goal.type), goal.version)
-        goal = replace(goal, provider=reference)
-        return goal, self.instances.of(entry(goal, goal.name, {}), self._records())
-
-    def _records(self) -> dict[str, Resource]:
-        return {item.urn: item for item in self.ledger.before.resources if urns.is_provider(item.type)}
-
-    def _default(self, package: str, version: str) -> str:
-        """The reference of the default provider of `package`, made and recorded at its first use."""
-        with self._defaults_lock:
-            known = self._defaults.get((package, version))
-            if known is not None:
-                return known
-            settings = self.settings
-            goal = Goal(
-                type=f"{urns.PROVIDER_PREFIX}{package}",
-                name=providers.default_name(version),
-                inputs=providers.default_inputs(package, version, settings.config, settings.secret_keys),
-            )
-            urn = urns.make(settings.stack, settings.project, "", goal.type, goal.name)
-            self.executor.reporter.masker.learn(goal.inputs)
-            made, _ = self._configured(goal, urn, self.ledger.live(urn))
-            self.executor.note(made)
-            with self._lock:
-                self._seen.add(urn)
-            self._defaults[package, version] = f"{urn}::{made.id}"
-            return self._defaults[package, version]
-
-    def _provider(self, goal: Goal, urn: str, old: Resource | None) -> Resource:
-        made, step = self._configured(goal, urn, old)
-        return self.executor.write(made, step=step)
-
-    def _configured(self, goal: Goal, urn: str, old: Resource | None) -> tuple[Resource, Step]:
-        """The entry of a provider whose instance is ready, and the step that brought it there."""
-        kept = {key: value for key, value in goal.inputs.items() if key in providers.ENGINE_KEYS}
-        if goal.version:
-            kept["version"] = goal.version
-        step = Step(op=Op.UPDATE if old else Op.CREATE, urn=urn, type=goal.type, old=old)
-        with self.executor.guarded(step):
-            instance, checked = self.instances.checked(urn, urns.package(goal.type), goal.inputs)
-            self._accept(goal, checked)
-            inputs = annotated(checked.inputs, goal.inputs) | kept
-            self.instances.adopt(urn, instance, checked.inputs)
-        outputs = {key: value for key, value in inputs.items() if key != "__internal"}
-        made = replace(entry(goal, urn, inputs, old=old), outputs=outputs)
-        if old is None:
-            return replace(made, id=providers.new_id(urn), created=now(), modified=now()), step
-        changes = changed_keys(plain(old.inputs), plain(inputs))
-        if not changes:
-            return made, same(made, old)
-        return replace(made, modified=now()), replace(step, diff=described(changes, old.inputs, inputs))
 
     # Components
 
@@ -291,20 +208,10 @@ class Deployment:
         with self.executor.guarded(step):
             olds = plain(old.inputs) if old else None
             checked = provider.check(urn, goal.type, olds, plain(goal.inputs), os.urandom(SEED_BYTES))
-            self._accept(goal, checked)
+            accept(goal, checked)
         inputs = annotated(checked.inputs, goal.inputs)
         self.executor.reporter.masker.learn(inputs)
         return entry(goal, urn, inputs, old=old)
-
-    @staticmethod
-    def _accept(goal: Goal, checked: Checked) -> None:
-        problems = []
-        for failure in checked.failures:
-            value = lookup(goal.inputs, parse_path(failure.property))
-            shown = "" if value is MISSING else f" value {{{display(value)}}}"
-            problems.append(f"property {failure.property}{shown} has a problem: {failure.reason}")
-        if problems:
-            raise ResourceFailure(f"{goal.type} resource '{goal.name}': {'; '.join(problems)}")
 
     def _import(self, goal: Goal, urn: str, provider: Provider, old: Resource | None) -> Resource:
         made = self._checked(goal, urn, provider, None, Op.IMPORT)
@@ -378,7 +285,7 @@ class Deployment:
                 continue
             step = Step(op=Op.REPLACE, urn=dependent.urn, type=dependent.type, old=dependent)
             with self.executor.guarded(step):
-                provider = self.instances.of(dependent, self._records())
+                provider = self.registry.of(dependent)
                 difference = self._difference(provider, dependent, dependent.inputs | unknown)
             if not difference.replaces:
                 continue
@@ -396,11 +303,12 @@ class Deployment:
             step = replace(step, note=RETAINED)
         else:
             with self.executor.guarded(step):
-                provider = self.instances.of(doomed, self._records())
+                provider = self.registry.of(doomed)
         self.executor.delete(doomed, provider, step=step, before=before)
 
     # The end of the program
 
     def leftovers(self) -> list[Resource]:
         """The entries that the program no longer asks for, and those that were replaced."""
-        return [item for item in self.ledger.entries() if item.delete or item.urn not in self._seen]
+        wanted = self._seen | self.registry.defaults
+        return [item for item in self.ledger.entries() if item.delete or item.urn not in wanted]

@@ -19,7 +19,7 @@ from cloudmodel.core.errors import CloudmodelError, UsageError
 from cloudmodel.core.resource import ProviderFactory
 from cloudmodel.engine import providers, recovery, refreshing, teardown
 from cloudmodel.engine import urn as urns
-from cloudmodel.engine.deployment import Deployment, Settings
+from cloudmodel.engine.deployment import Deployment
 from cloudmodel.engine.evaluate import MIN_THREADS, Evaluation, Raised, evaluate
 from cloudmodel.engine.executor import Executor
 from cloudmodel.engine.ledger import Ledger
@@ -27,6 +27,7 @@ from cloudmodel.engine.masking import Masker
 from cloudmodel.engine.normal import ordered
 from cloudmodel.engine.planner import Plan
 from cloudmodel.engine.recorder import MemoryRecorder
+from cloudmodel.engine.registry import Settings
 from cloudmodel.engine.reporting import Control, Failure, Halted, Reporter, masked_error
 from cloudmodel.engine.state import Recorder, Resource, State
 from cloudmodel.engine.step import Events, Op, Step
