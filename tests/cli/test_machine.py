@@ -105,6 +105,9 @@ def test_the_local_aws_starts_answers_forgets_and_stops(cli: Any, project: Path)
         assert cli("local", "reset").code == 0
         assert topics.list_topics()["Topics"] == []
         assert checks(cli)["local AWS"]["state"] == "ok"
+        # Whatever becomes of the project's files, what runs can be ended.
+        (project / "cloudmodel.yaml").write_text("broken: [")
+        assert cli("local", "status", "-j").json["running"]
     finally:
         stopped = cli("local", "stop", "-j").json["stopped"]
     assert stopped is True

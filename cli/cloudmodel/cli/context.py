@@ -46,11 +46,17 @@ class Context:
             stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
         )
 
-    def project(self) -> Project:
-        """The project of `-C`, else of the current folder or a parent, else of `./stacks`. Raises ProjectInvalid."""
-        from cloudmodel.settings.load import find_project, load_project
+    def folder(self) -> Path:
+        """The project's folder: `-C`, else the current folder or a parent, else `./stacks`. Raises ProjectInvalid."""
+        from cloudmodel.settings.load import find_project
 
-        return load_project(self.cwd if self.cwd is not None else find_project(Path.cwd()))
+        return (self.cwd if self.cwd is not None else find_project(Path.cwd())).absolute()
+
+    def project(self) -> Project:
+        """The project of that folder, checked. Raises ProjectInvalid."""
+        from cloudmodel.settings.load import load_project
+
+        return load_project(self.folder())
 
     def open(self, flag: str | None, *, engine: str | None = None, offline: bool = False) -> OpenStack:
         """The chosen stack on the engine that its target, or `--engine`, asks for. Raises what reading them raises."""

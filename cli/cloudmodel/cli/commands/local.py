@@ -11,7 +11,7 @@ from cloudmodel.cli import options
 from cloudmodel.cli.context import PRIVATE, Context
 
 if TYPE_CHECKING:
-    from cloudmodel.settings.model import Project, StackSettings
+    from cloudmodel.settings.model import StackSettings
 
 DEFAULT_REGION = "us-east-1"
 region_option = click.option("--region", metavar="REGION", help="[default: the selected stack's, else us-east-1]")
@@ -30,16 +30,16 @@ def start(context: Context, region: str | None, port: int | None) -> None:
     """Start it, where it is not running yet."""
     from cloudmodel.localaws import server
 
-    project = context.project()
-    settings = _settings(project)
+    folder = context.folder()
+    settings = _settings(context)
     local = settings.local if settings else None
     server.start(
-        home(project.folder),
+        home(folder),
         region=region or (settings.region if settings else DEFAULT_REGION),
         port=port or (local.port if local else None),
         max_workers=local.max_workers if local else server.MAX_WORKERS,
     )
-    _show(context, "local-start", project)
+    _show(context, "local-start", folder)
 
 
 @options.verb("stop", group=command)
@@ -48,7 +48,7 @@ def stop(context: Context) -> None:
     from cloudmodel.cli.output import emit, say
     from cloudmodel.localaws import server
 
-    stopped = server.stop(home(context.project().folder))
+    stopped = server.stop(home(context.folder()))
     if context.json:
         emit("local-stop", {"stopped": stopped})
     else:
@@ -58,7 +58,7 @@ def stop(context: Context) -> None:
 @options.verb("status", group=command)
 def status(context: Context) -> None:
     """Whether it runs, where, and the endpoints it serves."""
-    _show(context, "local-status", context.project())
+    _show(context, "local-status", context.folder())
 
 
 @options.verb("reset", group=command)
@@ -66,9 +66,9 @@ def reset(context: Context) -> None:
     """Let the running one forget everything it holds. The next `up` makes it again."""
     from cloudmodel.localaws import server
 
-    project = context.project()
-    server.reset(home(project.folder))
-    _show(context, "local-reset", project)
+    folder = context.folder()
+    server.reset(home(folder))
+    _show(context, "local-reset", folder)
 
 
 def home(folder: Path) -> Path:
@@ -76,23 +76,24 @@ def home(folder: Path) -> Path:
     return folder / PRIVATE / "local"
 
 
-def _settings(project: Project) -> StackSettings | None:
-    """The selected stack's, where there is one that can be read."""
+def _settings(context: Context) -> StackSettings | None:
+    """The selected stack's, where there is one that can be read: a broken file must not keep the local AWS away."""
     from cloudmodel.cli.context import stack_name
     from cloudmodel.core.errors import StackNotFound, UsageError
     from cloudmodel.settings.load import load_stack
 
     try:
+        project = context.project()
         return load_stack(project, stack_name(project, None))
     except (UsageError, StackNotFound):
         return None
 
 
-def _show(context: Context, verb: str, project: Project) -> None:
+def _show(context: Context, verb: str, folder: Path) -> None:
     from cloudmodel.cli.output import emit, say
     from cloudmodel.localaws import server
 
-    place = home(project.folder)
+    place = home(folder)
     running = server.status(place)
     report: dict[str, Any] = (running and server.report(place)) or {"endpoints": []}
     found = {
