@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tarfile
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 import bundle_parts
 from cloudmodel.bundle import archive, tar
 from cloudmodel.bundle.manifest import Manifest
-from cloudmodel.core.errors import BundleChanged, UnsafeModel, UsageError
+from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel, UsageError
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -152,6 +154,21 @@ def test_a_full_disk_leaves_the_old_archive_and_nothing_else(tmp_path: Path, mon
     with pytest.raises(OSError, match="No space left"):
         archive.write(tmp_path / "in", bundle_parts.manifest(tmp_path / "in"), packed)
     assert packed.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "in"]
+
+
+def test_a_full_disk_while_unpacking_leaves_nothing(tmp_path: Path) -> None:
+    packed = bundle_parts.pack(tmp_path / "in", tmp_path / "a.tar.gz")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))  # model.onnx has 10,240 bytes
+    try:
+        with pytest.raises(CloudmodelError, match="File too large") as caught:
+            archive.extract(packed, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert "make room" in str(caught.value.hint)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "in"]
 
 

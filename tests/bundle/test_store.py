@@ -161,8 +161,9 @@ def test_a_full_disk_leaves_no_half_bundle(tmp_path: Path, packed: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(CloudmodelError, match="No space") as caught:
             store.put(packed)
+    assert "make room" in str(caught.value.hint)
     assert not [path for path in (tmp_path / "bundles").rglob("*") if path.is_file()]
     assert store.newest("first") is None
     assert store.has(store.put(packed))

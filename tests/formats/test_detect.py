@@ -80,6 +80,9 @@ def test_a_model_that_is_cut_short_is_still_told_from_other_files(tmp_path: Path
 def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         detect(tmp_path / "absent.onnx")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match="cannot be read"):
+        detect(tmp_path / "loop")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ModelUnreadable, match="regular file"):
         detect(tmp_path / "pipe")

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from cloudmodel.bundle import tar
 from cloudmodel.bundle.manifest import MANIFEST_NAME, FileEntry, Manifest
 from cloudmodel.core import files
-from cloudmodel.core.errors import BundleChanged, UnsafeModel, UsageError
+from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel, UsageError
 from cloudmodel.core.progress import Progress, Report, silent
 
 LEVEL = 6
@@ -107,7 +107,8 @@ def extract(archive: Path, folder: Path, *, budget: tar.Budget = DEFAULT_BUDGET,
     """Unpack a bundle into `folder`, which must be new or empty, and hold every file against the manifest.
 
     `folder` appears whole or not at all. Raises BundleChanged naming the file that differs, UnsafeModel for an
-    archive that breaks the rules of `tar.walk`, UsageError for a folder that has something in it, OSError.
+    archive that breaks the rules of `tar.walk`, UsageError for a folder that has something in it,
+    CloudmodelError where the disk is full.
     """
     with _opened(archive, budget) as source, _appearing(folder) as work:
         members = tar.walk(source, budget)
@@ -122,7 +123,8 @@ def extract(archive: Path, folder: Path, *, budget: tar.Budget = DEFAULT_BUDGET,
 def extract_plain(archive: Path, folder: Path, *, budget: tar.Budget = DEFAULT_BUDGET) -> None:
     """Unpack any SageMaker `model.tar.gz`, with or without a manifest, under the rules of `tar.walk`.
 
-    `folder` must be new or empty and appears whole or not at all. Raises UnsafeModel, UsageError, OSError.
+    `folder` must be new or empty and appears whole or not at all. Raises UnsafeModel, UsageError,
+    CloudmodelError.
     """
     with _opened(archive, budget) as source, _appearing(folder) as work:
         _unpack(tar.walk(source, budget), work, "extract", None, silent)
@@ -222,16 +224,24 @@ def _appearing(folder: Path) -> Iterator[Path]:
     """A work folder beside `folder` that takes its place when the block ends without an exception."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError("The folder is not empty", where=str(folder), hint="give a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    work = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         yield work
         work.chmod(0o755)
         work.replace(folder)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
+        files.sync_folder(folder.parent)
+    except BaseException as error:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+            raise CloudmodelError(
+                f"The bundle could not be unpacked: {error.strerror or error}",
+                where=str(error.filename or folder),
+                hint="nothing is left of it; make room or mend the permissions, then try again",
+            ) from error
         raise
-    files.sync_folder(folder.parent)
 
 
 def _first(members: Iterator[tuple[tar.Member, Iterator[bytes]]], source: tar.Source) -> Manifest:

@@ -68,10 +68,11 @@ class FolderStore:
         digest = f"sha256:{files.sha256(archive)}"
         name = read_manifest(archive).name
         target = self._path(digest)
-        if not target.exists():
-            with archive.open("rb") as reader, files.replacing(target) as writer:
-                _copy_verified(reader, writer, digest, str(archive))
-        files.write_text(self.root / "newest" / name, f"{digest}\n")
+        with _disk_errors(self.location):
+            if not target.exists():
+                with archive.open("rb") as reader, files.replacing(target) as writer:
+                    _copy_verified(reader, writer, digest, str(archive))
+            files.write_text(self.root / "newest" / name, f"{digest}\n")
         return digest
 
     def get(self, digest: str) -> Path:
@@ -125,7 +126,7 @@ class S3Store:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key(digest))
             except self._client.exceptions.NoSuchKey:
                 raise _absent(digest, self.location) from None
-            with files.replacing(path) as writer:
+            with _disk_errors(str(path)), files.replacing(path) as writer:
                 _copy_verified(answer["Body"], writer, digest, self.location)
         return path
 
@@ -231,6 +232,19 @@ def _hex(digest: str) -> str:
     if not DIGEST.fullmatch(digest):
         raise UsageError(f"{digest!r} is not a digest", hint="it has the form sha256:<64 hex digits>")
     return digest.removeprefix("sha256:")
+
+
+@contextlib.contextmanager
+def _disk_errors(where: str) -> Iterator[None]:
+    """A disk that is full or must not be written, in the words of core.errors."""
+    try:
+        yield
+    except OSError as error:
+        raise CloudmodelError(
+            f"The bundle could not be kept: {error.strerror or error}",
+            where=where,
+            hint="nothing half-written is left; make room or mend the permissions, then try again",
+        ) from error
 
 
 def _absent(digest: str, location: str) -> UsageError:

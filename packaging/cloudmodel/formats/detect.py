@@ -59,12 +59,15 @@ def describe(kind: str) -> str:
 def detect(path: Path) -> str:
     """The kind of a file: `onnx`, or one of NAMES and MAGIC. Reads at most a few KiB.
 
-    Raises UsageError where there is no such file, ModelUnreadable for something that is no regular file, OSError.
+    Raises UsageError where there is no such file or it may not be read, ModelUnreadable for something that is no
+    regular file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise UsageError("There is no such file", where=str(path), hint="check model.source") from None
+    except OSError as error:
+        raise UsageError(f"The file cannot be read: {error.strerror}", where=str(path)) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
