@@ -216,6 +216,7 @@ def test_a_rollback_that_says_nothing_is_noticed_all_the_same(
     sagemaker.script = iter([{"EndpointStatus": "InService"}])
     with pytest.raises(ResourceNotReady, match="did not land"):
         update(provider, live, "two")
+    assert clock.now < 10
 
 
 def test_an_update_that_shows_late_is_waited_for(
