@@ -164,7 +164,8 @@ def test_a_journal_of_another_kind_is_refused(folder: Path, change: dict[str, An
 
 def test_a_torn_tail_is_cut_off_before_more_is_written(tmp_path: Path) -> None:
     path = tmp_path / "journal.ndjson"
-    content, _ = written(tmp_path, THREE[:2])
+    long = states.bucket("long", inputs={"text": "x" * 2000})  # longer than what comes in its place
+    content, _ = written(tmp_path, [*THREE[:1], ("write", states.put(long))])
     path.write_bytes(content[:-5])
     secrets = states.passphrase()
     start = replay(path.read_bytes(), EMPTY, "", secrets, str(path))
