@@ -113,8 +113,8 @@ def stack_name(project: Project, flag: str | None) -> str:
 
 
 def is_stack_name(name: str) -> bool:
-    """Whether a stack may be called so: its name is part of file names, so `.` and `..` are none."""
-    return bool(STACK_NAME.fullmatch(name) and name.strip("."))
+    """Whether a stack may be called so."""
+    return bool(STACK_NAME.fullmatch(name))
 
 
 def valid_stack_name(name: str) -> str:

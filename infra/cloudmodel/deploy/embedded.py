@@ -32,10 +32,10 @@ from cloudmodel.engine.step import Diagnostic, Event, Events, Op
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.localaws import server as localaws
-from cloudmodel.localaws.identity import Running
+from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.program.build import resolve_bundle
 from cloudmodel.provider.provider import AwsProvider
-from cloudmodel.settings.model import Project, StackSettings
+from cloudmodel.settings.model import Local, Project, StackSettings
 
 PRIVATE = ".cloudmodel"
 PARALLEL = 8
@@ -159,8 +159,10 @@ class EmbeddedEngine:
     def _session(self, state: State, options: Options, events: Events) -> Iterator[_Session]:
         """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI."""
         started = time.monotonic()
-        region = self._settings.region
-        cloud = localaws.start(self._home / "local", region=region)
+        local = self._settings.local or Local()
+        cloud = localaws.start(
+            self._home / "local", region=self._settings.region, port=local.port, max_workers=local.max_workers
+        )
         another_cloud = bool(state.resources or state.pending) and self._remembered() != cloud.instance_id
         warnings: list[str] = []
 
@@ -229,7 +231,8 @@ class EmbeddedEngine:
         result.raise_error()
         return Outcome(
             stack=self._stack, target=self._settings.target, engine=self.name, region=self._settings.region,
-            steps=result.steps, outputs=shown(result.outputs, show_secrets=options.show_secrets),
+            account=ACCOUNT if self._settings.target == "local" else None, steps=result.steps,
+            outputs=shown(result.outputs, show_secrets=options.show_secrets),
             warnings=tuple(session.warnings), duration_s=time.monotonic() - session.started, binding=session.binding,
         )  # fmt: skip
 

@@ -60,7 +60,7 @@ class StackFolder:
     """
 
     def __init__(self, root: Path, project: str, stack: str, secrets: Secrets) -> None:
-        if not STACK_NAME.fullmatch(stack) or set(stack) == {"."}:
+        if not STACK_NAME.fullmatch(stack):
             raise UsageError(f"{stack!r} is no name for a stack", hint="letters, digits, `-`, `_` and `.`; at most 100")
         self.folder = root / "stacks" / stack
         self._root = root

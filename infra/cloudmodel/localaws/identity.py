@@ -11,6 +11,7 @@ from cloudmodel.core.files import write_text
 
 FILE = "server.json"
 HOST = "127.0.0.1"
+ACCOUNT = "123456789012"  # moto's own
 
 
 @dataclass(frozen=True)

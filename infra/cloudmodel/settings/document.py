@@ -98,7 +98,7 @@ def invalid(
     return kind(
         message,
         where=f"{path}:{first.mark.line}:{first.mark.column}",
-        hint=hint,
+        hint=hint or f"edit {path.name}, then run the command again",
         details={
             "problems": [
                 {"line": each.mark.line, "column": each.mark.column, "key": each.key, "message": each.message}

@@ -9,7 +9,7 @@ import hashlib
 import re
 
 PROJECT_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+STACK_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")  # a part of file names: not `.`, not `..`
 SAGEMAKER_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 SAGEMAKER_NAME_LENGTH = 63
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
