@@ -7,6 +7,7 @@ import json
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,13 +135,14 @@ class Cloud:
 
     def settled(self, name: str) -> dict[str, Any]:
         """What Describe says once the endpoint is in no transition any more."""
-        pause = threading.Event()
-        for _ in range(1200):
-            described: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=name)
-            if described["EndpointStatus"] not in ("Creating", "Updating"):
-                return described
-            pause.wait(0.05)
-        raise AssertionError(f"{name} is still {described['EndpointStatus']}")
+        described: dict[str, Any] = {}
+
+        def is_settled() -> bool:
+            described.update(self.sagemaker.describe_endpoint(EndpointName=name))
+            return described["EndpointStatus"] not in ("Creating", "Updating")
+
+        self.until(is_settled)
+        return dict(self.sagemaker.describe_endpoint(EndpointName=name))
 
     def delete(self, name: str) -> None:
         self.sagemaker.delete_endpoint(EndpointName=name)
@@ -159,18 +161,24 @@ class Cloud:
             call(**parameters)
         return dict(caught.value.response)
 
+    def until(self, condition: Callable[[], object], patience: float = 120) -> None:
+        """Return when `condition` holds; fail after `patience` seconds."""
+        deadline, pause = time.monotonic() + patience, threading.Event()
+        while not condition():
+            assert time.monotonic() < deadline, condition
+            pause.wait(0.05)
+
     def heard(self, name: str, text: str) -> None:
         """Return when the logs of an endpoint hold `text`."""
-        pause = threading.Event()
-        for _ in range(600):
+
+        def is_heard() -> bool:
             try:
                 events = self.logs.filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{name}")["events"]
             except self.logs.exceptions.ResourceNotFoundException:
-                events = []
-            if any(text in event["message"] for event in events):
-                return
-            pause.wait(0.05)
-        raise AssertionError(f"{name} never said {text!r}")
+                return False
+            return any(text in event["message"] for event in events)
+
+        self.until(is_heard)
 
     def report(self) -> dict[str, Any]:
         """What the local AWS tells of itself."""

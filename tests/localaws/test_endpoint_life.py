@@ -81,9 +81,7 @@ def test_update_under_load_fails_no_request(cloud: Any) -> None:
     refusal = cloud.refused(cloud.sagemaker.update_endpoint, EndpointName=name, EndpointConfigName=config)
     described = cloud.settled(name)
     seen = len(answers)
-    waiting = threading.Event()
-    while len(answers) < seen + 40 and not failures:
-        waiting.wait(0.01)
+    cloud.until(lambda: len(answers) >= seen + 40 or failures)
     stop.set()
     for thread in threads:
         thread.join()
@@ -225,9 +223,7 @@ def test_deleting_during_an_update_ends_in_deletion(cloud: Any) -> None:
     cloud.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=cloud.config(cloud.model("new")))
     cloud.delete(name)
     assert cloud.sagemaker.list_endpoints()["Endpoints"] == []
-    pause = threading.Event()
-    while cloud.report()["workers"]:
-        pause.wait(0.05)
+    cloud.until(lambda: not cloud.report()["workers"])
 
 
 def test_many_endpoints_at_once_all_come_up(cloud: Any) -> None:

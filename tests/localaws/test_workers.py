@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +61,13 @@ def test_more_bundles_than_workers_fail_with_the_reason(cloud: Any) -> None:
     assert cloud.settled(cloud.endpoint(cloud.config(cloud.model("fits"))))["EndpointStatus"] == "InService"
 
 
-def test_a_crash_is_a_model_error_and_the_next_request_is_answered(cloud: Any) -> None:
+def test_a_crash_is_a_model_error_and_the_worker_comes_back(cloud: Any) -> None:
     name = cloud.endpoint(cloud.config(cloud.model("alive")))
     (before,) = workers(cloud)
     error = cloud.refused(cloud.runtime.invoke_endpoint, EndpointName=name, Body=b"crash")
     assert error["Error"]["Code"] == "ModelError"
-    assert cloud.ask(name) == "alive"
+    cloud.until(lambda: workers(cloud)[0]["restarts"] == 1)
+    assert cloud.ask(name) == "alive"  # it waits for the start
     (after,) = workers(cloud)
     assert after["pid"] != before["pid"]
     assert after["restarts"] == 1
@@ -77,12 +77,14 @@ def test_a_crash_is_a_model_error_and_the_next_request_is_answered(cloud: Any) -
 
 def test_a_worker_that_keeps_dying_is_given_up(cloud: Any) -> None:
     name = cloud.endpoint(cloud.config(cloud.model()))
-    for _ in range(4):
+
+    def is_given_up() -> bool:
         error = cloud.refused(cloud.runtime.invoke_endpoint, EndpointName=name, Body=b"crash")
         assert error["Error"]["Code"] == "ModelError"
-    pause = threading.Event()
-    while workers(cloud)[0]["state"] != "failed":
-        pause.wait(0.05)
+        return bool(workers(cloud)[0]["state"] == "failed")
+
+    cloud.until(is_given_up)
+    assert workers(cloud)[0]["restarts"] == 3
     error = cloud.refused(cloud.runtime.invoke_endpoint, EndpointName=name, Body=b"hello")
     assert error["OriginalStatusCode"] == 0
 
@@ -91,10 +93,7 @@ def test_a_killed_worker_comes_back(cloud: Any) -> None:
     name = cloud.endpoint(cloud.config(cloud.model("back")))
     (worker,) = workers(cloud)
     os.kill(worker["pid"], signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(worker["pid"])] if psutil.pid_exists(worker["pid"]) else [], timeout=30)
-    pause = threading.Event()
-    while workers(cloud)[0]["restarts"] == 0:
-        pause.wait(0.02)
+    cloud.until(lambda: workers(cloud)[0]["restarts"] == 1)
     assert cloud.ask(name) == "back"
 
 
