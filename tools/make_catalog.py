@@ -20,7 +20,8 @@ import moto.ec2
 
 CATALOG = Path(__file__).parents[1] / "packaging" / "cloudmodel" / "catalog"
 
-# Types that the API accepts and moto's data lacks. Source: AWS's published EC2 instance tables, read 2026-11.
+# Types that the API accepts and moto's data lacks: written from memory and checked against no source of AWS yet,
+# except ml.p3.2xlarge.
 MISSING: dict[str, dict[str, Any]] = {
     "ml.p2.xlarge": {"vcpu": 4, "memory_mib": 62464, "accelerator": "gpu", "accelerators": 1},
     "ml.p2.8xlarge": {"vcpu": 32, "memory_mib": 499712, "accelerator": "gpu", "accelerators": 8},

@@ -88,12 +88,12 @@ def test_a_bundle_that_cannot_load_never_takes_over_and_up_says_why(digits: Shel
     before = digits.json("outputs", "--stack", "local")["outputs"]
     settings = digits.folder / "Pulumi.local.yaml"
     good = settings.read_text()
-    # A container without this variable's meaning cannot start: the server refuses the value.
-    settings.write_text(good + "  cloudmodel:environment:\n    SAGEMAKER_PROGRAM: nowhere.py\n")
+    # The container cannot start with this value: it refuses it, and says so in its own words.
+    settings.write_text(good + "  cloudmodel:environment:\n    SAGEMAKER_MODEL_SERVER_WORKERS: nought\n")
 
     failed = up(digits, code=10)
     assert failed["error"] == "RolledBack"
-    assert "nowhere.py" in str(failed["message"])
+    assert "nought" in str(failed["message"])
 
     image = digits.folder / "image.npy"
     np.save(image, np.full((1, 1, 8, 8), 7.0, np.float32))
@@ -113,3 +113,19 @@ def test_a_sealed_plan_is_applied_exactly_and_refused_once_anything_changed(digi
     assert "state" in str(stale["message"])
     (digits.folder / "plan.json").write_text("{}")
     assert up(digits, "--plan", "plan.json", code=17)["where"] == "plan.json"
+
+
+def test_going_back_to_the_revision_before_needs_no_more_than_its_bundle(digits: Shell) -> None:
+    up(digits)
+    first = digits.json("outputs", "--stack", "local")["outputs"]
+    revise(digits.folder / "models/digits.onnx")
+    digits.json("package")
+    up(digits)
+    second = digits.json("outputs", "--stack", "local")["outputs"]
+    assert second["revision"] != first["revision"]
+
+    settings = digits.folder / "Pulumi.local.yaml"
+    settings.write_text(settings.read_text() + f"  cloudmodel:bundle: {first['bundle_digest']}\n")
+    up(digits)
+    assert digits.json("outputs", "--stack", "local")["outputs"] == first
+    up(digits, "--expect-no-changes", "--refresh")

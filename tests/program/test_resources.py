@@ -97,10 +97,10 @@ def test_a_pinned_bundle_that_the_store_lacks_is_an_error(evaluate: Any) -> None
 
 def test_the_endpoint_waits_for_what_it_needs(evaluate: Any) -> None:
     plan = evaluate()
-    assert "configuration" in plan.one("Endpoint").dependencies
+    assert plan.one("EndpointConfiguration").name in plan.one("Endpoint").dependencies
     assert "logs" in plan.one("Endpoint").dependencies
-    assert {"role-policy", "bundle", "role"} <= plan.one("Model").dependencies
-    assert "model" in plan.one("EndpointConfiguration").dependencies
+    assert {"role-policy", plan.one("BucketObjectv2").name, "role"} <= plan.one("Model").dependencies
+    assert plan.one("Model").name in plan.one("EndpointConfiguration").dependencies
     assert "endpoint" in plan.one("Target").dependencies
     assert {"bucket-versioning", "bucket-encryption", "bucket-policy"} <= plan.one("BucketObjectv2").dependencies
 

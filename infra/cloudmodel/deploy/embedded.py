@@ -199,11 +199,17 @@ class EmbeddedEngine:
             state=fingerprint(state),
         )  # fmt: skip
 
+    @property
+    def _left_out(self) -> tuple[str, ...]:
+        """An offline plan is made in the local AWS's account, whatever accounts the stack may touch."""
+        return () if self._settings.target == "local" else ("aws:allowedAccountIds",)
+
     def _config(self) -> dict[str, str]:
         salt, secret = self._settings.encryption_salt or "", self._settings.secret_keys
         return {
             key: self._secrets.decrypt(value, salt) if key in secret else value
             for key, value in self._settings.raw.items()
+            if key not in self._left_out
         }
 
     def _plan(self, current: Binding, options: Options) -> engine.Plan | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from cloudmodel.core.naming import SAGEMAKER_NAME_LENGTH, fit, short_hash
@@ -27,15 +26,14 @@ def base(prefix: str, project: str, stack: str) -> str:
     return fit(name, SAGEMAKER_NAME_LENGTH)
 
 
-def by_content(name: str, content: Mapping[str, Any]) -> str:
-    """`name` and a hash over `content`: other content, other name; same content, same name."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return f"{fit(name, SAGEMAKER_NAME_LENGTH - CONTENT_DIGITS - 1)}-{short_hash(text, length=CONTENT_DIGITS)}"
+def content(**parts: Any) -> str:
+    """A hash of 12 digits over `parts`, which are JSON: other content, other hash; same content, same hash."""
+    return short_hash(json.dumps(parts, sort_keys=True, separators=(",", ":")), length=CONTENT_DIGITS)
 
 
-def revision(content_name: str) -> str:
-    """The hash that `by_content` put at the end of a name."""
-    return content_name.rsplit("-", 1)[1]
+def by_content(name: str, digits: str) -> str:
+    """`name`, shortened where it must be, and the digits of its content."""
+    return f"{fit(name, SAGEMAKER_NAME_LENGTH - CONTENT_DIGITS - 1)}-{digits}"
 
 
 def bucket(name: str, account: str, region: str) -> str:

@@ -2,6 +2,9 @@
 
 SageMaker changes neither a model nor a configuration: both are named by their content, a new one is made before the
 endpoint switches to it and the old one is deleted after. The endpoint keeps its name and is updated in place.
+
+The content is in the logical names too. Other content is another resource and not a replacement: when an update fails,
+the old one is still a live resource of the stack, and going back to it is nothing but to name it again.
 """
 
 from __future__ import annotations
@@ -48,22 +51,24 @@ class Endpoint(pulumi.ComponentResource):
             tags=deployment.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        model_content = pulumi.Output.all(
+        environment = ENTRY | settings.environment
+        loaded = names.content(
             image=deployment.image.uri,
-            model_data_url=storage.uri,
-            environment=ENTRY | settings.environment,
-            role=identity.arn,
+            bucket=deployment.bucket_name,
+            key=deployment.object_key,
+            environment=environment,
+            role=settings.existing.role,
             isolation=settings.network.isolation,
         )
         model = aws.sagemaker.Model(
-            "model",
-            name=model_content.apply(lambda content: names.by_content(deployment.name, content)),
+            f"model-{loaded}",
+            name=names.by_content(deployment.name, loaded),
             execution_role_arn=identity.arn,
             enable_network_isolation=settings.network.isolation,
             primary_container={
                 "image": deployment.image.uri,
                 "model_data_url": storage.uri,
-                "environment": ENTRY | settings.environment,
+                "environment": environment,
             },
             tags=deployment.tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[storage.bundle, *identity.ready]),
@@ -71,11 +76,10 @@ class Endpoint(pulumi.ComponentResource):
         variant = _variant(deployment)
         # AWS encrypts local NVMe disks by itself, and refuses a key for such types.
         disk_key = None if deployment.machine.nvme else encryption.arn
+        revision = names.content(model=loaded, variant=variant, key=settings.key_arn, encrypted=disk_key is not None)
         configuration = aws.sagemaker.EndpointConfiguration(
-            "configuration",
-            name=pulumi.Output.all(model=model.name, variant=variant, key=disk_key).apply(
-                lambda content: names.by_content(deployment.name, content)
-            ),
+            f"configuration-{revision}",
+            name=names.by_content(deployment.name, revision),
             kms_key_arn=disk_key,
             production_variants=[{**variant, "model_name": model.name}],
             tags=deployment.tags,
@@ -89,7 +93,7 @@ class Endpoint(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[logs], protect=settings.protect),
         )
         self.name, self.arn = endpoint.name, endpoint.arn
-        self.revision = configuration.name.apply(names.revision)
+        self.revision = pulumi.Output.from_input(revision)
         self.register_outputs({"name": self.name, "arn": self.arn, "revision": self.revision})
 
 

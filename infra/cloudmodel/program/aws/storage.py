@@ -29,7 +29,8 @@ class Storage(pulumi.ComponentResource):
         else:
             self.bucket, ready = self._bucket(deployment, key_arn)
         self.bundle = aws.s3.BucketObjectv2(
-            "bundle",
+            # By content: had it one name, the deletion of an old revision could take the very key that is in use again.
+            f"bundle-{deployment.digest.removeprefix('sha256:')[:12]}",
             bucket=self.bucket,
             key=deployment.object_key,
             source=pulumi.FileAsset(str(deployment.archive)),
