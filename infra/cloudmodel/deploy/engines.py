@@ -26,7 +26,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Update:
-    """One entry of a stack's history. `result`: succeeded, failed, cancelled, interrupted, in-progress. Times are ISO 8601, UTC."""
+    """One entry of a stack's history. Times are ISO 8601, UTC.
+
+    `result`: succeeded, failed, cancelled, interrupted, in-progress.
+    """
 
     version: int
     kind: str

@@ -97,7 +97,9 @@ def load_stack(project: Project, stack: str) -> StackSettings:
         raise StackNotFound(
             f"the project {project.name} has no stack {stack!r}" + (f"; {nearest(stack, known)}" if known else ""),
             where=str(project.folder),
-            hint=f"cloudmodel stack init {stack} --target local" if STACK_NAME.fullmatch(stack) else "cloudmodel stack ls",
+            hint=f"cloudmodel stack init {stack} --target local"
+            if STACK_NAME.fullmatch(stack)
+            else "cloudmodel stack ls",
         )
     try:
         document = read(path)
