@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCKED := $(BIN)/python -m pip install --quiet --no-deps --require-hashes
 EDITABLE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
-.PHONY: demo test check lint types floors lock clean
+.PHONY: demo test check lint types floors lock changelog clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,10 @@ lock: | $(BIN)/python
 	  --custom-compile-command "make lock" --group build pyproject.toml -o requirements/core.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements/core.txt --group build --group test pyproject.toml -o requirements/test.txt
+
+# Moves the fragments of changelog.d/ into CHANGELOG.md: make changelog VERSION=0.1.0
+changelog: $(VENV)/.test
+	$(BIN)/towncrier build --yes --version $(VERSION)
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
