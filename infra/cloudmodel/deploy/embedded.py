@@ -18,9 +18,8 @@ from cloudmodel.core.files import write_text
 from cloudmodel.core.resource import Provider
 from cloudmodel.deploy import landed, sealed
 from cloudmodel.deploy.binding import Binding, program_digest, settings_digest, tool_version
-from cloudmodel.deploy.engines import Options, Update
+from cloudmodel.deploy.engines import EMBEDDED, Options, Update
 from cloudmodel.deploy.outcome import Outcome
-from cloudmodel.deploy.select import EMBEDDED
 from cloudmodel.engine import run as engine
 from cloudmodel.engine.backend import StackFolder
 from cloudmodel.engine.journal import Journal

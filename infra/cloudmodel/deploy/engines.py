@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.engine.step import Events
 
+EMBEDDED = "embedded"
+OFFICIAL = "official"
+
 
 @dataclass(frozen=True)
 class Options:

@@ -14,6 +14,7 @@ from cloudmodel.engine.run import Result
 from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Op
 from cloudmodel.localaws.identity import Running
+from cloudmodel.provider.cloud import LOCAL_KEY, session
 
 ENDPOINT = "aws:sagemaker/endpoint:Endpoint"
 
@@ -29,6 +30,8 @@ def prove(cloud: Running, state: State) -> None:
 def tell_rolled_back(cloud: Running, result: Result) -> None:
     """Raise RolledBack where a failed update of an endpoint left the old configuration in service."""
     failed = {failure.step.urn for failure in result.failed if failure.step.op is Op.UPDATE}
+    if not failed:
+        return
     for entry, live in _endpoints(cloud, result.state):
         if entry.urn in failed and live.get("EndpointStatus") == "InService" and live.get("FailureReason"):
             raise _rolled_back(entry, live, "the new configuration")
@@ -39,12 +42,13 @@ def _endpoints(cloud: Running, state: State) -> Iterator[tuple[Resource, dict[st
     if not entries:
         return
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import ClientError
 
-    client = boto3.client(
-        "sagemaker", endpoint_url=cloud.endpoint_url, region_name=cloud.region,
-        aws_access_key_id="local", aws_secret_access_key="local",  # noqa: S106  (the local AWS takes any)
-    )  # fmt: skip
+    keys = boto3.session.Session(LOCAL_KEY, LOCAL_KEY, botocore_session=session(hermetic=True))
+    client = keys.client(
+        "sagemaker", region_name=cloud.region, endpoint_url=cloud.endpoint_url, config=Config(proxies={})
+    )
     for entry in entries:
         try:
             yield entry, client.describe_endpoint(EndpointName=entry.id)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cloudmodel.core.errors import Unsupported
+from cloudmodel.deploy.engines import EMBEDDED, OFFICIAL, Engine
 from cloudmodel.settings.model import Project, StackSettings
-
-if TYPE_CHECKING:
-    from cloudmodel.deploy.engines import Engine
-
-EMBEDDED = "embedded"
-OFFICIAL = "official"
 
 
 def open_engine(
