@@ -291,6 +291,24 @@ def test_a_lost_delete_is_repeated(provider: AwsProvider, sagemaker: SlowSageMak
     assert sagemaker.calls == ["delete", "delete"]
 
 
+def test_a_delete_that_finds_another_operation_in_progress_waits_for_its_end(
+    provider: AwsProvider, sagemaker: SlowSageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = standing(sagemaker)
+    refusals = [refusal("ValidationException", "Cannot update in-progress endpoint", "DeleteEndpoint")]
+    delete_endpoint = sagemaker.delete_endpoint
+
+    def occupied(EndpointName: str) -> Any:  # noqa: N803
+        if refusals:
+            raise refusals.pop()
+        return delete_endpoint(EndpointName)
+
+    monkeypatch.setattr(sagemaker, "delete_endpoint", occupied)
+    sagemaker.script = iter([{}, {}, None])
+    delete(provider, live)
+    assert sagemaker.calls == ["delete"]
+
+
 def test_a_delete_that_does_not_end_is_uncertain(provider: AwsProvider, sagemaker: SlowSageMaker) -> None:
     live = standing(sagemaker)
     with pytest.raises(ResourceFailure, match="still Deleting after 30 s") as failure:

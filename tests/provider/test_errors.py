@@ -113,6 +113,13 @@ def test_already_there_is_certain_at_once_and_uncertain_after_a_lost_reply(cloud
     assert failure.value.uncertain
 
 
+def test_in_progress_after_a_lost_reply_may_be_our_own_doing(cloud: Any) -> None:
+    provider, _ = cloud(refused("InternalFailure", "oops", 500), refused("ValidationException", "in-progress endpoint"))
+    with pytest.raises(CallFailed) as failure:
+        create(provider)
+    assert failure.value.uncertain
+
+
 UNASSUMABLE = refused(
     "ValidationException", "Could not assume role arn:aws:iam::123456789012:role/r. Please ensure that the role exists"
 )

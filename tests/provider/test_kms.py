@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -113,3 +114,49 @@ def test_an_alias_that_is_taken_is_refused(aws: Any) -> None:
     with pytest.raises(ResourceFailure, match="AlreadyExistsException") as failure:
         aws.create(ALIAS, {"name": "alias/models", "targetKeyId": key.id})
     assert "import it" in (failure.value.hint or "")
+
+
+def interrupted(aws: Any, interrupt: Callable[[Callable[[], Any]], None]) -> list[str]:
+    """The creations that are sent to KMS; `interrupt(what KMS does)` may raise before KMS answers."""
+    from moto.core.models import botocore_stubber
+
+    sent: list[str] = []
+
+    def send(request: Any, event_name: str, **_: Any) -> None:
+        sent.append(event_name.rpartition(".")[2])
+        interrupt(lambda: botocore_stubber(event_name, request))
+
+    aws.provider._configured()._session.events.register_first("before-send.kms.CreateKey", send)
+    return sent
+
+
+def test_a_key_whose_creation_got_no_answer_is_not_made_twice_and_is_found(aws: Any, kms: Any) -> None:
+    from botocore.exceptions import ConnectionClosedError
+
+    def lose(effect: Callable[[], Any]) -> None:
+        effect()
+        raise ConnectionClosedError(endpoint_url="https://kms")
+
+    sent = interrupted(aws, lose)
+    with pytest.raises(ResourceFailure, match="kms CreateKey: no answer") as failure:
+        aws.create(KEY, {"tags": {"a": "b"}})
+    assert failure.value.uncertain
+    assert sent == ["CreateKey"]
+    keys = [each["KeyId"] for each in kms.list_keys()["Keys"]]
+    assert len(keys) == 1
+    assert aws.find(KEY, aws.checked(KEY, {"tags": {"a": "b"}})) == keys[0]
+
+
+def test_a_throttled_creation_of_a_key_is_sat_out(aws: Any, kms: Any) -> None:
+    from botocore.exceptions import ClientError
+
+    refusals = [ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "CreateKey")] * 3
+
+    def throttle(_: Callable[[], Any]) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    sent = interrupted(aws, throttle)
+    aws.create(KEY, {"policy": POLICY})
+    assert sent == ["CreateKey"] * 4
+    assert len(kms.list_keys()["Keys"]) == 1

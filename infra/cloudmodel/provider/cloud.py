@@ -6,13 +6,13 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from cloudmodel.core.resource import ResourceFailure
 from cloudmodel.provider.config import Configuration
-from cloudmodel.provider.errors import CallFailed, lost
+from cloudmodel.provider.errors import THROTTLED, CallFailed, lost
 from cloudmodel.provider.waiters import TookTooLong, Waiter
 
 Answer = dict[str, Any]
@@ -23,7 +23,6 @@ PROPAGATION_SECONDS = 120.0
 ATTEMPTS = 10
 LOCAL_ATTEMPTS = 3
 # The local AWS takes any key; the user's own are never used for it.
-LOCAL_KEY = "local"
 LOCAL_KEY = "local"
 
 
@@ -40,7 +39,7 @@ class Account:
         self.endpoint_url = endpoint_url
         self.waiter = waiter
         self._lock = threading.RLock()
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str, int | None], Any] = {}
         self._identity: Answer | None = None
         local = endpoint_url is not None
         try:
@@ -86,20 +85,20 @@ class Account:
         known = {name: each["description"] for part in data["partitions"] for name, each in part["regions"].items()}
         return str(known.get(region, region))
 
-    def client(self, service: str, region: str) -> Any:
-        """The boto3 client of a service; a session makes one at a time."""
-        key = (service, region)
+    def client(self, service: str, region: str, attempts: int | None = None) -> Any:
+        """The boto3 client of a service, which sends a call at most `attempts` times; a session makes one at a time."""
+        key = (service, region, attempts)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._make(service, region)
+                self._clients[key] = self._make(*key)
             return self._clients[key]
 
-    def _make(self, service: str, region: str) -> Any:
+    def _make(self, service: str, region: str, attempts: int | None) -> Any:
         from botocore.config import Config
 
         configuration = self.configuration
         endpoint = configuration.endpoints.get(ENDPOINT_KEYS.get(service, service)) or self.endpoint_url
-        attempts = configuration.max_retries or (LOCAL_ATTEMPTS if endpoint else ATTEMPTS)
+        attempts = attempts or configuration.max_retries or (LOCAL_ATTEMPTS if endpoint else ATTEMPTS)
         path_style = configuration.path_style or endpoint is not None
         return self._session.client(
             service,
@@ -158,19 +157,36 @@ class Cloud:
 
     def settle(self, service: str, operation: str, **parameters: Any) -> Answer:
         """As `call`, but repeated while a role or policy is still on its way through IAM (D15), two minutes long."""
+        return self._accepted(lambda: self.call(service, operation, **parameters), lambda error: error.propagating)
+
+    def once(self, service: str, operation: str, **parameters: Any) -> Answer:
+        """As `settle`, for a call that makes something without a name: where the answer is lost it is not sent again.
+
+        botocore would, and a second thing would stand. What was refused before it did anything is repeated here.
+        """
+
+        def ask() -> Answer:
+            with self._translated(service, operation):
+                answer: Answer = getattr(self.account.client(service, self.region, 1), operation)(**parameters)
+                return answer
+
+        return self._accepted(ask, lambda error: error.propagating or error.code in THROTTLED)
+
+    def _accepted(self, ask: Callable[[], Answer], again: Callable[[CallFailed], bool]) -> Answer:
+        """The answer of `ask`, which is repeated for two minutes while it fails with an error that `again` names."""
         failure: list[CallFailed] = []
 
-        def once() -> Answer | None:
+        def attempt() -> Answer | None:
             try:
-                return self.call(service, operation, **parameters)
+                return ask()
             except CallFailed as error:
-                if not error.propagating:
+                if not again(error):
                     raise
                 failure[:] = [error]
                 return None
 
         try:
-            return self.waiter.until(once, timeout=PROPAGATION_SECONDS)
+            return self.waiter.until(attempt, timeout=PROPAGATION_SECONDS)
         except TookTooLong:
             raise failure[0] from None
 

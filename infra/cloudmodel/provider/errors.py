@@ -74,8 +74,8 @@ class CallFailed(ResourceFailure):
         request_id: str = "",
         retried: bool = False,
     ) -> None:
-        # A create that was sent twice and "already exists" may have made the thing the first time.
-        lost_reply = retried and is_already_there(code, text)
+        # Sent twice and "already exists" or "in progress": the first time may have done it.
+        lost_reply = retried and (is_already_there(code, text) or "in-progress" in text.lower())
         super().__init__(
             f"{service} {operation}: {code}: {text}",
             request=f"{service} {operation}" + (f" (request {request_id})" if request_id else ""),

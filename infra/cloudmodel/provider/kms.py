@@ -28,7 +28,7 @@ class Key(Managed):
             "Policy": inputs.get("policy"),
             "XksKeyId": inputs.get("xksKeyId"),
         }
-        answer = cloud.settle(
+        answer = cloud.once(
             "kms",
             "create_key",
             KeySpec=inputs["customerMasterKeySpec"],

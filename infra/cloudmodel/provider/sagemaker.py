@@ -13,6 +13,8 @@ from cloudmodel.provider.rules.form import from_aws, to_aws
 from cloudmodel.provider.waiters import TookTooLong
 
 ABSENT = ("ValidationException: could not find", "ResourceNotFound")
+# What SageMaker answers while another operation is in progress.
+OCCUPIED = "ValidationException: in-progress"
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 READY_SECONDS = 3600.0
 GONE_SECONDS = 1800.0
@@ -150,7 +152,7 @@ class Endpoint(Managed):
                 return True
             # A delete during another operation is accepted and lost (D24): ask once it is over, and again if need be.
             if described["EndpointStatus"] not in BUSY:
-                cloud.find("sagemaker", "delete_endpoint", *ABSENT, EndpointName=id)
+                cloud.find("sagemaker", "delete_endpoint", *ABSENT, OCCUPIED, EndpointName=id)
             return None
 
         limit = timeout or GONE_SECONDS
