@@ -70,10 +70,12 @@ class Target(Managed):
         return self.seen(cloud, what["resourceId"], found, old, arn=arn)
 
     def update(self, cloud: Cloud, id: str, old: Properties, inputs: Properties, timeout: float | None) -> Live:
-        cloud.settle(SERVICE, "register_scalable_target", **self._parameters(inputs))
-        if old.get("arn"):
-            tags.AUTOSCALING.change(cloud, old["arn"], old.get("tags") or {}, inputs.get("tags") or {})
-        return self.made(cloud, id, inputs, arn=old.get("arn"))
+        answer = cloud.settle(SERVICE, "register_scalable_target", **self._parameters(inputs))
+        # An endpoint's update may have registered it anew: then the ARN is another one.
+        arn = answer.get("ScalableTargetARN") or old.get("arn")
+        if arn:
+            tags.AUTOSCALING.change(cloud, arn, old.get("tags") or {}, inputs.get("tags") or {})
+        return self.made(cloud, id, inputs, arn=arn)
 
     def delete(self, cloud: Cloud, id: str, old: Properties, timeout: float | None) -> None:
         # Takes the target's policies and scheduled actions with it; their own deletes then find nothing to do.
@@ -231,7 +233,8 @@ class Scaling:
                     f"the scaling of endpoint {self.endpoint} was taken off for its update and could not be put back: "
                     f"{failure.message}",
                     request=failure.request,
-                    hint="run `cloudmodel refresh`, then `cloudmodel up`: it registers the scaling again",
+                    hint="run the same command again: it registers the scaling again",
+                    uncertain=True,
                 ) from failure
 
     def _tagged(self, target: Any) -> Any:
