@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pulumi
@@ -87,3 +89,33 @@ def test_without_an_alias_the_old_one_is_deleted(world: Any, kit: Any) -> None:
     world.made(lambda: kit.thing("old"))
 
     assert kit.ops(world.up(lambda: kit.thing("new")).raise_error()) == [("create", "new"), ("delete", "old")]
+
+
+def test_a_rename_during_a_replacement_reaches_what_is_replaced(world: Any, kit: Any) -> None:
+    def before() -> None:
+        old = kit.thing("old")
+        kit.thing("user", kind="x", color=old.arn)
+
+    async def after() -> None:
+        kit.thing("user", kind="y")
+        async with asyncio.timeout(30):
+            while not world.cloud.done("create"):
+                await asyncio.sleep(0)
+        kit.thing("new", pulumi.ResourceOptions(aliases=[pulumi.Alias(name="old")]))
+
+    def until_renamed(call: Any) -> None:
+        deadline = time.monotonic() + 30
+        while call.verb == "create" and "new" not in {item.name for item in world.recorder.state.resources}:
+            assert time.monotonic() < deadline, "the rename does not wait for the creation"
+
+    def the_old_one_stays(call: Any) -> None:
+        until_renamed(call)
+        if call.verb == "delete":
+            raise kit.cloud.ResourceFailure("trouble")
+
+    world.made(before)
+    world.cloud.before = the_old_one_stays
+    world.up(after)
+
+    assert [entry.dependencies for entry in world.state.resources if entry.delete] == [(world.entry("new").urn,)]
+    assert kit.sound(world.state) == ()

@@ -23,6 +23,7 @@ class Ledger:
         self.recorder = recorder
         self.before = recorder.state
         self._live = {entry.urn: entry for entry in self.before.resources if not entry.delete}
+        self._renames: dict[str, str] = {}
         self._doomed = {entry.key: entry for entry in self.before.resources if entry.delete}
         self._changed = threading.Condition()
         self._writers = 0
@@ -48,37 +49,39 @@ class Ledger:
 
     def end(self, operation: int, *put: Resource, drop: Iterable[Key] = ()) -> None:
         """Record how it ended."""
-        mutation = Mutation(put=put, drop=tuple(drop))
         with self._shared():
+            mutation = Mutation(put=self._current(put), drop=tuple(drop))
             self.recorder.end(operation, mutation)
             self._apply(mutation)
 
     def write(self, *put: Resource, drop: Iterable[Key] = ()) -> None:
         """Record a change that needed no provider call; nothing is written where nothing differs."""
-        new = tuple(entry for entry in put if self.entry(entry.key) != entry)
-        gone = tuple(key for key in drop if self.entry(key) is not None)
-        if new or gone:
-            mutation = Mutation(put=new, drop=gone)
-            with self._shared():
+        with self._shared():
+            new = tuple(entry for entry in self._current(put) if self.entry(entry.key) != entry)
+            gone = tuple(key for key in drop if self.entry(key) is not None)
+            if new or gone:
+                mutation = Mutation(put=new, drop=gone)
                 self.recorder.write(mutation)
                 self._apply(mutation)
 
     def settle(self, operation: PendingOperation, *put: Resource, drop: Iterable[Key] = ()) -> None:
         """Record what became of an operation that an earlier run left pending."""
-        mutation = Mutation(put=put, drop=tuple(drop))
         with self._shared():
+            mutation = Mutation(put=self._current(put), drop=tuple(drop))
             self.recorder.settle(operation, mutation)
             self._apply(mutation)
 
     def rename(self, old: Resource, urn: str) -> Resource:
         """Give `old` the name `urn`, in its entry and in everything that points to it; returns the new entry."""
-        renamed = replace(_renamed(old, old.urn, urn), urn=urn)
         with self._exclusive():
+            old = self.entry(old.key) or old
+            renamed = replace(_renamed(old, old.urn, urn), urn=urn)
             others = [entry for entry in (*self._live.values(), *self._doomed.values()) if entry.key != old.key]
             moved = [new for entry in others if (new := _renamed(entry, old.urn, urn)) is not entry]
             mutation = Mutation(put=(renamed, *moved), drop=(old.key,))
             self.recorder.write(mutation)
             self._apply(mutation)
+            self._renames[old.urn] = urn
         return renamed
 
     def without(self, key: Key) -> tuple[Resource, ...]:
@@ -93,6 +96,16 @@ class Ledger:
     def entry(self, key: Key) -> Resource | None:
         """The entry with this key, as it stands now."""
         return self._doomed.get(key) if key[1] else self._live.get(key[0])
+
+    def _current(self, entries: Iterable[Resource]) -> tuple[Resource, ...]:
+        """`entries`, which may have been looked up before a rename, with the names of now."""
+        current = []
+        for entry in entries:
+            self._renames.pop(entry.urn, None)  # the name is in use again
+            for old, new in tuple(self._renames.items()):
+                entry = _renamed(entry, old, new)
+            current.append(entry)
+        return tuple(current)
 
     def _apply(self, mutation: Mutation) -> None:
         with self._changed:
