@@ -42,9 +42,7 @@ class Known:
         self._entries = {entry.urn: entry for entry in state.resources}
 
     def register(self, goal: Goal) -> Resource:
-        return self._entries[
-            urns.make(self.settings.stack, self.settings.project, goal.parent, goal.type, goal.name)
-        ]
+        return self._entries[urns.make(self.settings.stack, self.settings.project, goal.parent, goal.type, goal.name)]
 
     def outputs(self, urn: str, outputs: Mapping[str, Any]) -> None:
         pass

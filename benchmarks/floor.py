@@ -96,7 +96,7 @@ def recording() -> Iterator[list[Call]]:
             _note(calls, call, waits=getattr(now, "waits", False))
         return call.answer
 
-    BaseClient._make_api_call, AwsProvider.create, Waiter.until = sending, creating, waiting  # type: ignore[method-assign]
+    BaseClient._make_api_call, AwsProvider.create, Waiter.until = sending, creating, waiting  # type: ignore[method-assign, assignment]
     try:
         yield calls
     finally:
@@ -234,12 +234,15 @@ def standing(url: str, region: str) -> dict[str, list[str]]:
         pages = client(service).get_paginator(operation).paginate(**arguments)
         return sorted(each[name] for page in pages for each in page[items])
 
+    def versions(bucket: str) -> list[str]:
+        return names("s3", "list_object_versions", "Versions", "Key", Bucket=bucket)
+
     kms, scaling = client("kms"), {"ServiceNamespace": "sagemaker"}
     states = [kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"] for each in kms.list_keys()["Keys"]]
     buckets = [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
     return {
         "buckets": buckets,
-        "objects": [key for each in buckets for key in names("s3", "list_object_versions", "Versions", "Key", Bucket=each)],
+        "objects": [key for each in buckets for key in versions(each)],
         "keys": [each["KeyState"] for each in states if each["KeyManager"] == "CUSTOMER"],
         "aliases": [each for each in names("kms", "list_aliases", "Aliases", "AliasName") if "alias/aws/" not in each],
         "roles": names("iam", "list_roles", "Roles", "RoleName"),

@@ -18,9 +18,8 @@ from pathlib import Path
 
 import evaluation
 from bench import CLOUDMODEL, Project, Samples, machine, project, run, verdict
-from floor import THREADS, Script, recording, standing
-
 from cloudmodel.deploy.engines import Options
+from floor import THREADS, Script, recording, standing
 
 ROUNDS = 7
 BOUND = 1.5
@@ -88,9 +87,7 @@ def as_processes(made: Project, script: Script) -> dict[str, Callable[[], object
     return {
         f"{UP} (a preview, then an update)": process(CLOUDMODEL, "-C", str(made.folder), "up", "--yes"),
         PROGRAM: process(sys.executable, str(HERE / "evaluation.py"), str(made.folder)),
-        FLOOR: process(
-            sys.executable, str(HERE / "floor.py"), str(saved), made.cloud.endpoint_url, made.cloud.region
-        ),
+        FLOOR: process(sys.executable, str(HERE / "floor.py"), str(saved), made.cloud.endpoint_url, made.cloud.region),
     }
 
 
