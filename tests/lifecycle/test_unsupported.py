@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pulumi
@@ -34,6 +35,35 @@ def transform() -> None:
 
 def hook() -> None:
     pulumi.ResourceHook("h", lambda args: None)
+
+
+def with_option(option: str) -> Callable[[], object]:
+    """A program whose second resource has `option`."""
+
+    def program() -> None:
+        first = pulumi.CustomResource("aws:test/thing:Thing", "first", {})
+        values: dict[str, Any] = {"replace_with": [first], "replacement_trigger": "v2", "hide_diffs": ["color"]}
+        opts = pulumi.ResourceOptions(depends_on=[first])
+        setattr(opts, option, values[option])
+        pulumi.CustomResource("aws:test/thing:Thing", "a", {"color": "red"}, opts)
+
+    return program
+
+
+@pytest.mark.parametrize("option", ["replace_with", "replacement_trigger", "hide_diffs"])
+def test_an_option_that_would_be_passed_over_is_refused(world: Any, kit: Any, option: str) -> None:
+    for result in (world.preview(with_option(option)), world.up(with_option(option))):
+        assert type(result.error).__name__ == "Unsupported"
+        assert f"the option {option} (aws:test/thing:Thing 'a')" in str(result.error)
+    assert world.cloud.done("create") == ["first"]
+
+
+def test_environment_variables_of_a_provider_are_refused(world: Any, kit: Any) -> None:
+    opts = pulumi.ResourceOptions(env_var_mappings={"MINE": "AWS_PROFILE"})
+
+    result = world.preview(lambda: kit.aws("east", opts))
+
+    assert "the option env_var_mappings" in str(result.error)
 
 
 @pytest.mark.parametrize(

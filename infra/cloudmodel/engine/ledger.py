@@ -102,9 +102,10 @@ class Ledger:
         current = []
         for entry in entries:
             self._renames.pop(entry.urn, None)  # the name is in use again
+            now = entry
             for old, new in tuple(self._renames.items()):
-                entry = _renamed(entry, old, new)
-            current.append(entry)
+                now = _renamed(now, old, new)
+            current.append(now)
         return tuple(current)
 
     def _apply(self, mutation: Mutation) -> None:

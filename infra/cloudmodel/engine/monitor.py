@@ -38,6 +38,18 @@ REFUSED_FEATURES = {
     "parameterization": "RESOURCE_MONITOR_FEATURE_PARAMETERIZATION",
     "resourceHooks": "RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS",
     "errorHooks": "RESOURCE_MONITOR_FEATURE_ERROR_HOOKS",
+    "replaceWith": "RESOURCE_MONITOR_FEATURE_REPLACE_WITH",
+    "replacementTrigger": "RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER",
+    "stateMigrations": "RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS",
+}
+# The fields of a registration that ask for what this engine does not do.
+REFUSED_OPTIONS = {
+    "transforms": "transforms",
+    "replace_with": "the option replace_with",
+    "replacement_trigger": "the option replacement_trigger",
+    "hideDiffs": "the option hide_diffs",
+    "envVarMappings": "the option env_var_mappings",
+    "state_migrations": "state migrations",
 }
 SEVERITIES = ("debug", "info", "warning", "error")
 
@@ -88,7 +100,11 @@ class Monitor:
             configSecretKeys=sorted(settings.secret_keys),
             dryRun=self._deployment.executor.preview,
             parallel=self._parallel,
-            supportedFeatures=[getattr(resource_pb2, name) for name in (FEATURES | REFUSED_FEATURES).values()],
+            supportedFeatures=[
+                getattr(resource_pb2, name)
+                for name in (FEATURES | REFUSED_FEATURES).values()
+                if hasattr(resource_pb2, name)  # the newest are unknown to older SDKs
+            ],
         )
 
     def SupportsFeature(self, request: Any, context: Any = None) -> Any:  # noqa: N802
@@ -102,8 +118,9 @@ class Monitor:
                     where=f"{request.type} '{request.name}'",
                     hint=providers.OFFICIAL,
                 )
-            if request.transforms:
-                self._refuse("transforms")
+            for field, _ in request.ListFields():
+                if field.name in REFUSED_OPTIONS:
+                    self._refuse(f"{REFUSED_OPTIONS[field.name]} ({request.type} '{request.name}')")
             try:
                 goal = wire.goal(request, wire.from_struct(request.object))
             except ValueError as error:
