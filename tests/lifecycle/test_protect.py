@@ -78,3 +78,30 @@ def test_taking_the_flag_off_is_same_and_written(world: Any, kit: Any) -> None:
     assert not world.entry("a").protect
     world.up(lambda: None).raise_error()
     assert world.names() == []
+
+
+@pytest.mark.parametrize("how", ["import_", "id"])
+def test_what_stands_elsewhere_does_not_take_its_place(world: Any, kit: Any, how: str) -> None:
+    world.made(lambda: kit.thing("a", PROTECTED, name="own"))
+    world.cloud.things["", "aws:test/thing:Thing", "theirs"] = {"name": "theirs"}
+    opts = pulumi.ResourceOptions()
+    setattr(opts, how, "theirs")
+    program = lambda: kit.thing("a", opts, name="theirs")  # noqa: E731
+
+    for result in (world.preview(program), world.up(program)):
+        assert result.error is not None
+        assert "cannot be replaced" in result.error.message
+    assert world.cloud.names() == ["own", "theirs"]
+    assert world.entry("a").id == "own"
+
+
+def test_what_would_be_deleted_with_a_protected_one_is_deleted_by_itself(world: Any, kit: Any) -> None:
+    def program() -> None:
+        whole = kit.thing("whole", PROTECTED)
+        kit.thing("part", pulumi.ResourceOptions(deleted_with=whole))
+
+    world.made(program)
+
+    assert world.destroy().error is not None
+    assert world.cloud.done("delete") == ["part"]
+    assert world.names() == world.names_in_cloud() == ["whole"]

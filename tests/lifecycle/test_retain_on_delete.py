@@ -51,3 +51,14 @@ def test_what_is_deleted_with_another_is_deleted_when_it_goes_alone(world: Any, 
     world.up(lambda: program(False)).raise_error()
 
     assert world.cloud.done("delete") == ["part"]
+
+
+def test_what_would_be_deleted_with_a_retained_one_is_deleted_by_itself(world: Any, kit: Any) -> None:
+    def program() -> None:
+        whole = kit.thing("whole", pulumi.ResourceOptions(retain_on_delete=True))
+        kit.thing("part", pulumi.ResourceOptions(deleted_with=whole))
+
+    world.made(program)
+    world.destroy().raise_error()
+
+    assert world.cloud.done("delete") == ["part"]

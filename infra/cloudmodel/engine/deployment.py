@@ -69,13 +69,13 @@ class Deployment:
             if id in ("", UNKNOWN):
                 return wanted
             step = Step(op=Op.READ, urn=urn, type=goal.type, old=old, new=wanted)
+            doomed = self._displaced(old, id, step)
             with self.executor.guarded(step):
                 bare = plain(wanted.inputs)
                 live = provider.read(urn, goal.type, id, bare, bare)
                 if live is None:
                     raise ResourceFailure(f"there is no {goal.type} with the id '{id}'")
             self.executor.reporter.masker.learn(goal.inputs)
-            doomed = old if old is not None and not old.external and old.id != id else None
             return self.executor.write(completed(wanted, live), step=step, doomed=doomed)
 
     def outputs(self, urn: str, outputs: Properties) -> None:
@@ -216,6 +216,7 @@ class Deployment:
     def _import(self, goal: Goal, urn: str, provider: Provider, old: Resource | None) -> Resource:
         made = self._checked(goal, urn, provider, None, Op.IMPORT)
         step = Step(op=Op.IMPORT, urn=urn, type=goal.type, old=old, new=made)
+        doomed = self._displaced(old, goal.import_id, step)
         with self.executor.guarded(step):
             live = provider.read(urn, goal.type, goal.import_id, plain(made.inputs), {})
             if live is None:
@@ -230,10 +231,17 @@ class Deployment:
                     raise ResourceFailure(message)
                 self.executor.reporter.say("warning", f"{message}; the import will fail", urn)
         self.executor.reporter.masker.learn(adopted.outputs)
-        doomed = old if old is not None and not old.external else None
         return self.executor.write(replace(adopted, inputs=wanted), step=step, doomed=doomed)
 
     # Replacement
+
+    def _displaced(self, old: Resource | None, id: str, step: Step) -> Resource | None:
+        """What we own under this URN when it is to be the resource `id` of the cloud: it is deleted at the end."""
+        if old is None or old.external or old.id == id:
+            return None
+        if old.protect:
+            raise self.executor.failed(step, protected(old, "replaced"))
+        return old
 
     def _replace(self, goal: Goal, provider: Provider, old: Resource, delete_first: bool, step: Step) -> Resource:
         if old.protect:

@@ -74,7 +74,8 @@ def decide(old: Resource, goal: Goal, difference: Difference, *, replace: bool, 
 
 
 def deletion_order(doomed: Iterable[Resource]) -> dict[Key, set[Key]]:
-    """For each entry to delete the keys of those that must be gone before it: the ones that need it (I13)."""
+    """For each entry to delete, in topological order, the keys of those that must be gone before it: the ones that
+    need it (I13)."""
     in_order = ordered(doomed)
     position = {entry.key: index for index, entry in enumerate(in_order)}
     by_urn: dict[str, list[Resource]] = defaultdict(list)

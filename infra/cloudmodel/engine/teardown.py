@@ -35,12 +35,13 @@ def delete_all(
     a failed step: it is in the reporter, and the control is closed.
     """
     by_key = {entry.key: entry for entry in doomed}
-    going = {entry.urn for entry in by_key.values()}
+    waits = deletion_order(by_key.values())
+    going = _going(by_key, waits)
     kept: list[Resource] = []
 
     def work(key: Key) -> bool:
         entry = by_key[key]
-        if entry.protect and not entry.delete:
+        if _stays(entry):
             kept.append(entry)
             return False
         try:
@@ -50,12 +51,26 @@ def delete_all(
             return False
         return True
 
-    in_order(deletion_order(by_key.values()), work, parallel)
+    in_order(waits, work, parallel)
     if executor.control.closed or executor.control.stop.is_set():
         return
     for entry in sorted(kept, key=lambda item: item.urn):
         step = Step(op=Op.DELETE, urn=entry.urn, type=entry.type, old=entry)
         executor.failed(step, protected(entry, "deleted"))
+
+
+def _stays(entry: Resource) -> bool:
+    return entry.protect and not entry.delete
+
+
+def _going(by_key: Mapping[Key, Resource], waits: dict[Key, set[Key]]) -> set[str]:
+    """The URNs that the cloud will really lose: not what is protected or kept, nor what a protected one needs."""
+    staying: set[Key] = set()
+    for key in reversed(waits):
+        if _stays(by_key[key]) or not staying.isdisjoint(waits[key]):
+            staying.add(key)
+    gone = [entry for key, entry in by_key.items() if key not in staying]
+    return {entry.urn for entry in gone if not (entry.retain_on_delete or entry.external)}
 
 
 def _delete(entry: Resource, executor: Executor, provider_of: Callable[[Resource], Provider], going: set[str]) -> None:
