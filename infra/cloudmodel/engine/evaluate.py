@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import os
 import sys
 import threading
 import traceback
@@ -17,6 +18,8 @@ from typing import Any
 
 MIN_THREADS = 64
 HIDDEN = {"pulumi", "asyncio"}
+STDLIB = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  (compared with texts)
+INSTALLED = ("site-packages", "dist-packages")
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,20 @@ def forget_modules(folder: Path | None) -> None:
         if name == "__main__" or name.split(".", 1)[0] == "cloudmodel":
             continue
         place = _place(module)
-        if place is None or not place.is_relative_to(root):
-            continue
-        parts = place.relative_to(root).parts
-        if not {"site-packages", "dist-packages"}.intersection(parts):
+        if place is not None and not _is_installed(place, root) and Path(place).resolve().is_relative_to(root):
             del sys.modules[name]
 
 
-def _place(module: ModuleType | None) -> Path | None:
+def _place(module: ModuleType | None) -> str | None:
     file = getattr(module, "__file__", None)
-    paths = [file] if file else list(getattr(module, "__path__", None) or ())[:1]
-    return Path(paths[0]).resolve() if paths and isinstance(paths[0], str) else None
+    place = file or next(iter(getattr(module, "__path__", None) or ()), None)
+    return place if isinstance(place, str) else None
+
+
+def _is_installed(place: str, root: Path) -> bool:
+    """By the path as it is written: to resolve a thousand of them costs more than a small program does."""
+    inside = place.removeprefix(str(root))
+    return place.startswith(STDLIB) or any(f"{os.sep}{name}{os.sep}" in inside for name in INSTALLED)
 
 
 def _run(evaluation: Evaluation) -> Raised | None:
