@@ -61,6 +61,7 @@ PERSON = {"age": [[30], [40]], "member": [[True], [False]], "city": [["Ulm"], ["
         (npz(image=np.array([ONE])), NPZ, IMAGE, {"image": [ONE]}),
         ("1,2,3,4\n1.0,2e0,3,4\n", CSV, IMAGE, {"image": [ONE, ONE]}),
         (b"1, 2, 3, 4", CSV, IMAGE, {"image": [ONE]}),
+        (b"\xef\xbb\xbf1,2,3,4\r\n", CSV, IMAGE, {"image": [ONE]}),
         ({"inputs": PERSON}, JSON, TABLE, PERSON),
         (
             {"instances": [{"age": [30], "member": [True], "city": ["Ulm"]},
@@ -124,6 +125,9 @@ BOOL = (Spec("x", "bool", ("n",)),)
         ({"inputs": {"x": [1]}}, JSON, TEXT, "must hold strings"),
         ({"inputs": {"x": ["a", ["b"]]}}, JSON, TEXT, "strings|lengths"),
         ({"inputs": {"x": [1]}}, JSON, BOOL, "the model takes x: bool"),
+        ({"inputs": {"x": ["\ud800"]}}, JSON, TEXT, "not Unicode"),
+        ({"inputs": PERSON | {"city": [["Ulm"]]}}, JSON, TABLE, "n is 2 in input 'age' and 1 in 'city'"),
+        ({"inputs": {"x": [float(2**53)]}}, JSON, (Spec("x", "int64", ("n",)),), "no exact integer"),
         ("1,2,3\n", CSV, IMAGE, "3 cells, 4 were expected"),
         ("1,2,3,4\n1,2\n", CSV, IMAGE, "row 2 has 2 cells"),
         ("a,b,c,d\n", CSV, IMAGE, "could not convert"),
@@ -184,7 +188,8 @@ OUTPUTS = {"y": np.array([[1.5, -2.0]], np.float32), "words": np.array([["a", 'b
     ("accept", "kind"),
     [
         ("", JSON), (None, JSON), ("*/*", JSON), (JSON, JSON), ("text/html, application/x-npz;q=0.8, */*;q=0.1", NPZ),
-        (NPY, NPY), (NPZ, NPZ), (CSV, CSV),
+        (NPY, NPY), (NPZ, NPZ), (CSV, CSV), (f"{NPY};q=0.1, {JSON};q=0.9", JSON), (f"{JSON};q=0, {NPZ};q=bad", NPZ),
+        ("text/html, text/*", CSV), ("application/json, */*", JSON),
     ],
 )  # fmt: skip
 def test_the_answer_has_the_form_that_the_client_accepts(accept: str, kind: str) -> None:
@@ -203,9 +208,17 @@ def test_the_answer_has_the_form_that_the_client_accepts(accept: str, kind: str)
         assert body == '1.5,-2.0,a,"b ""c"""\n'
 
 
-def test_what_is_not_written_here_is_406() -> None:
+def test_an_output_may_have_any_name() -> None:
+    outputs = {name: np.array([1]) for name in ("file", "allow_pickle", "a/b", "größe")}
+    body, _ = encode(Prediction(outputs), NPZ)
+    assert isinstance(body, bytes)
+    assert list(np.load(io.BytesIO(body))) == list(outputs)
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/json;q=0"])
+def test_what_is_not_written_here_is_406(accept: str) -> None:
     with pytest.raises(RequestRefused, match="accept one of") as caught:
-        encode(Prediction(OUTPUTS), "image/png")
+        encode(Prediction(OUTPUTS), accept)
     assert caught.value.status_code == 406
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from .errors import NotAcceptable, RequestRefused
 from .requests import CSV, JSON, NPY, NPZ
 from .tensors import Array
 
-ANY = {"*/*", "application/*", ""}
+ANY = {"*/*": JSON, "application/*": JSON, "text/*": CSV, "": JSON}
 
 
 class Prediction(NamedTuple):
@@ -31,12 +32,25 @@ class Prediction(NamedTuple):
 def encode(prediction: Prediction, accept: str | None) -> tuple[bytes | str, str]:
     """The body and its content type. Raises NotAcceptable where no form in `accept` is written here."""
     writers: dict[str, Callable[[Prediction], bytes | str]] = {JSON: _json, NPY: _npy, NPZ: _npz, CSV: _csv}
-    for choice in (accept or JSON).split(","):
-        kind = choice.split(";")[0].strip().lower()
-        kind = JSON if kind in ANY else kind
+    for choice in _preferred(accept or JSON):
+        kind = ANY.get(choice, choice)
         if kind in writers:
             return writers[kind](prediction), kind
     raise NotAcceptable(f"an answer as {accept!r} is not written here; accept one of {', '.join(writers)}")
+
+
+def _preferred(accept: str) -> list[str]:
+    """The media ranges of an Accept header, the one with the highest `q` first, without those that q=0 rules out."""
+    ranked: list[tuple[float, str]] = []
+    for choice in accept.split(","):
+        kind, *parameters = [part.strip().lower() for part in choice.split(";")]
+        try:
+            quality = next((float(part[2:]) for part in parameters if part.startswith("q=")), 1.0)
+        except ValueError:
+            quality = 1.0
+        if quality > 0:
+            ranked.append((quality, kind))
+    return [kind for _, kind in sorted(ranked, key=lambda entry: -entry[0])]
 
 
 def _json(prediction: Prediction) -> str:
@@ -66,14 +80,21 @@ def _plain(array: Array) -> Array:
 
 
 def _npy(prediction: Prediction) -> bytes:
+    return _npy_bytes(next(iter(prediction.outputs.values())))
+
+
+def _npy_bytes(array: Array) -> bytes:
     file = io.BytesIO()
-    np.lib.format.write_array(file, _plain(next(iter(prediction.outputs.values()))), allow_pickle=False)
+    np.lib.format.write_array(file, _plain(array), allow_pickle=False)
     return file.getvalue()
 
 
 def _npz(prediction: Prediction) -> bytes:
+    """Not by numpy's savez, whose own arguments (`file`, `allow_pickle`) are names that an output may have."""
     file = io.BytesIO()
-    np.savez(file, **{name: _plain(array) for name, array in prediction.outputs.items()})  # type: ignore[arg-type]
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in prediction.outputs.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), _npy_bytes(array))
     return file.getvalue()
 
 

@@ -88,6 +88,10 @@ def _strings(value: Any, spec: Spec) -> Array:
     array = np.array(value, dtype=object)
     if not all(isinstance(item, str) for item in array.flat):
         raise RequestRefused(f"input {spec.name!r} must hold strings in equally long lists; the model takes {spec}")
+    try:
+        "".join(array.flat).encode()
+    except UnicodeEncodeError:  # JSON can name half of a surrogate pair
+        raise RequestRefused(f"input {spec.name!r} holds text that is not Unicode; the model takes {spec}") from None
     return array
 
 
@@ -124,7 +128,7 @@ def _integers(array: Array, value: Any, wanted: np.dtype[Any], spec: Spec) -> Ar
     if array.dtype.kind == "f":
         if not np.all(np.isfinite(array)) or np.any(array != np.trunc(array)):
             raise RequestRefused(f"input {spec.name!r} holds numbers that are not whole; the model takes {spec}")
-        if np.any(np.abs(array) > 2**53):
+        if np.any(np.abs(array) >= 2**53):
             raise RequestRefused(f"input {spec.name!r} holds a float that names no exact integer")
     bounds = np.iinfo(wanted)
     if int(array.min()) < bounds.min or int(array.max()) > bounds.max:
