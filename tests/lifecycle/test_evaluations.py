@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import runpy
 import sys
 import threading
@@ -11,6 +12,8 @@ from typing import Any
 
 import pulumi
 import pytest
+
+from cloudmodel.engine.evaluate import forget_modules
 
 MODULE = """
 import pulumi
@@ -53,6 +56,32 @@ def test_modules_outside_the_project_stay(world: Any, kit: Any, project: Path) -
     world.preview(lambda: runpy.run_path(str(project / "__main__.py"))).raise_error()
 
     assert before == (sys.modules["pulumi"], sys.modules["cloudmodel.core.errors"])
+
+
+@pytest.mark.parametrize("place", ["project", "site-packages/project", "link"])
+def test_own_modules_are_forgotten_wherever_the_project_lies_and_installed_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    written = tmp_path / place
+    folder = tmp_path / "real" if place == "link" else written
+    installed = folder / "venv" / "lib" / "site-packages"
+    installed.mkdir(parents=True)
+    if place == "link":
+        written.symlink_to(folder)
+    (folder / "own_forgotten.py").write_text("")
+    (installed / "brought_along.py").write_text("")
+    monkeypatch.syspath_prepend(str(written))
+    monkeypatch.syspath_prepend(str(written / "venv" / "lib" / "site-packages"))
+    for name in ("own_forgotten", "brought_along"):
+        importlib.import_module(name)
+
+    forget_modules(folder)
+
+    try:
+        assert "own_forgotten" not in sys.modules
+        assert "brought_along" in sys.modules
+    finally:
+        sys.modules.pop("brought_along", None)
 
 
 def test_many_runs_in_one_process_do_not_mix(world: Any, kit: Any) -> None:
