@@ -27,7 +27,7 @@ from cloudmodel.engine.normal import fingerprint
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import State
-from cloudmodel.engine.step import Diagnostic, Event, Events, Op
+from cloudmodel.engine.step import Diagnostic, Event, Events
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.localaws import server as localaws
@@ -225,7 +225,7 @@ class EmbeddedEngine:
 
     def _done(self, session: _Session, journal: Journal, result: engine.Result, options: Options) -> Outcome:
         """The outcome of a run that changed things, noted in the stack's folder. Raises the run's own error."""
-        if not any(failure.step.op is Op.REFRESH for failure in result.failed):
+        if result.refreshed:
             self._remember(session.cloud)
         outcome = self._outcome(session, result, options)
         journal.summary = dict(outcome.summary)

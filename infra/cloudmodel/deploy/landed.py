@@ -43,7 +43,7 @@ def _endpoints(cloud: Running, state: State) -> Iterator[tuple[Resource, dict[st
         return
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     keys = boto3.session.Session(LOCAL_KEY, LOCAL_KEY, botocore_session=session(hermetic=True))
     client = keys.client(
@@ -52,7 +52,7 @@ def _endpoints(cloud: Running, state: State) -> Iterator[tuple[Resource, dict[st
     for entry in entries:
         try:
             yield entry, client.describe_endpoint(EndpointName=entry.id)
-        except ClientError as error:
+        except (BotoCoreError, ClientError) as error:
             yield entry, {"EndpointStatus": "gone", "FailureReason": str(error)}
 
 
