@@ -62,7 +62,8 @@ class Result:
 
     `steps` are those that succeeded, in canonical order (topological, ties by URN; deletions last, in reverse), the
     `same` ones too. `outputs` are the stack's, secrets in wire form. `state` is what is recorded now; after a preview
-    it is what the run would leave, unknown values and all.
+    it is what the run would leave, unknown values and all. `refreshed` says that every resource was looked for in the
+    cloud, and that the record of what was found is complete.
     """
 
     steps: tuple[Step, ...]
@@ -70,6 +71,7 @@ class Result:
     failed: tuple[Failure, ...]
     error: CloudmodelError | None
     state: State
+    refreshed: bool = False
 
     def raise_error(self) -> Result:
         """This result, if nothing failed; else its error is raised."""
@@ -163,6 +165,7 @@ class _Session:
         for operation in self._ledger.before.pending:
             self._masker.learn(operation.resource.inputs)
         self._reporter = Reporter(events, self._masker, preview=preview)
+        self._refreshed = False
         self._instances = providers.Providers(run.providers)
         self._executor = Executor(
             self._ledger, self._reporter, self._control, parallel=run.parallel, preview=preview, plan=plan
@@ -172,7 +175,7 @@ class _Session:
         def work() -> None:
             recovery.Recovery(self._ledger, self._reporter, self._provider_of).settle_all()
             if refresh:
-                refreshing.refresh_all(self._executor, self._provider_of, self._run.parallel, alone=False)
+                self._refresh(alone=False)
             for urn in sorted(urns_to_replace):
                 if self._ledger.live(urn) is None:
                     raise UsageError("there is no such resource to replace", where=urn, hint="see `cloudmodel outputs`")
@@ -184,7 +187,7 @@ class _Session:
     def refresh(self) -> Result:
         def work() -> None:
             recovery.Recovery(self._ledger, self._reporter, self._provider_of).settle_all()
-            refreshing.refresh_all(self._executor, self._provider_of, self._run.parallel, alone=True)
+            self._refresh(alone=True)
 
         return self._result(work)
 
@@ -194,6 +197,10 @@ class _Session:
             teardown.delete_all(self._ledger.entries(), self._executor, self._provider_of, self._run.parallel)
 
         return self._result(work)
+
+    def _refresh(self, *, alone: bool) -> None:
+        refreshing.refresh_all(self._executor, self._provider_of, self._run.parallel, alone=alone)
+        self._refreshed = True
 
     def _provider_of(self, entry: Resource) -> Any:
         reference = urns.provider_urn(entry.provider)
@@ -297,4 +304,5 @@ class _Session:
             failed=tuple(sorted(self._reporter.failures, key=lambda failure: failure.step.urn)),
             error=masked_error(verdict, self._masker) if verdict else None,
             state=state,
+            refreshed=self._refreshed,
         )
