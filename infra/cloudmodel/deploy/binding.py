@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cloudmodel.core.errors import StalePlan
 from cloudmodel.core.files import sha256
+from cloudmodel.settings.load import PROJECT_FILE
 from cloudmodel.settings.model import StackSettings
 
 IGNORED_FOLDERS = {".cloudmodel", ".git", ".venv", "__pycache__", "node_modules"}
@@ -47,9 +48,9 @@ class Binding:
 
 
 def program_digest(folder: Path) -> str:
-    """The sha256 over every Python file of the project, by name and content."""
+    """The sha256 over the project's description and every Python file in it, by name and content."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted((*folder.glob(PROJECT_FILE), *folder.rglob("*.py"))):
         relative = path.relative_to(folder)
         if not IGNORED_FOLDERS.intersection(relative.parts):
             digest.update(f"{relative}\0{sha256(path)}\0".encode())
