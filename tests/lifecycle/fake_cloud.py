@@ -57,6 +57,7 @@ class Cloud:
         self.crash_at: int | None = None
         self.crash_after_effect = False
         self.dead = False
+        self.at_death: Callable[[], None] = lambda: None
         self.running = 0
         self.most_running = 0
         self.lock = threading.Lock()
@@ -120,7 +121,9 @@ class Cloud:
 
     def die(self) -> None:
         """From now on nothing is done and nothing recorded."""
-        self.dead = True
+        with self.lock:
+            self.dead = True
+            self.at_death()
         raise Crash
 
 

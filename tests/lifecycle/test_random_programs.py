@@ -1,13 +1,23 @@
-"""I5, I8, I9: random programs with random failures leave sound states, and a rerun converges."""
+"""I3, I4, I5, I8, I9: random programs with random failures leave sound states, and a rerun converges."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pulumi
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from cloudmodel.engine import normal, secrets
+from cloudmodel.engine.backend import StackFolder
+from cloudmodel.engine.secrets import Passphrase, Secrets
+from cloudmodel.engine.state import State
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l")
 
@@ -104,3 +114,76 @@ def test_any_program_after_any_trouble(
     world.destroy().raise_error()
     assert world.cloud.things == {}
     assert world.state.resources == ()
+
+
+class Disk:
+    """The stack's folder. At a death it is copied, and the next process goes on in the copy."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(self) -> StackFolder:
+        secrets = Secrets(lambda _: Passphrase("correct horse", "the test"))
+        return StackFolder(self.root, "proj", "dev", secrets)
+
+    def state(self) -> State:
+        return self.open().load()
+
+    def copy(self) -> Disk:
+        """What is on the disk now, as another process finds it: the lock's holder is gone."""
+        copy = self.root.with_name(f"{self.root.name}-later")
+        shutil.copytree(self.root, copy)
+        (copy / "stacks/dev/lock").unlink(missing_ok=True)
+        return Disk(copy)
+
+
+@pytest.fixture
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round of key derivation."""
+    monkeypatch.setattr(secrets, "ROUNDS", 1)
+
+
+def up(kit: Any, world: Any, disk: Disk, program: Callable[[], None]) -> Any:
+    with disk.open().open("up") as journal:
+        return kit.engine.up(world.run(program), journal, lambda event: None)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    first=programs(),
+    second=programs(),
+    crashes=st.lists(st.tuples(st.integers(1, 8), st.booleans()), min_size=1, max_size=3),
+)
+def test_any_program_that_dies_anywhere_is_finished_from_what_is_on_the_disk(
+    kit: Any, cheap_keys: None, first: Any, second: Any, crashes: list[tuple[int, bool]]
+) -> None:
+    world = kit.world("stub")
+    with tempfile.TemporaryDirectory() as folder:
+        disk = Disk(Path(folder) / "disk")
+        up(kit, world, disk, lambda: build(kit, first)).raise_error()
+        for crash_at, landed in crashes:
+            world.cloud.forget_calls()
+            world.cloud.crash_at, world.cloud.crash_after_effect = crash_at, landed
+            left = [disk]
+            world.cloud.at_death = lambda left=left: left.append(left[0].copy())
+            with contextlib.suppress(kit.cloud.Crash):
+                up(kit, world, disk, lambda: build(kit, second))
+            world.restart()
+            disk = left[-1]
+            world.state = disk.state()
+            assert kit.sound(world.state) == ()
+            assert world.unrecorded() == set()
+        up(kit, world, disk, lambda: build(kit, second)).raise_error()
+
+        world.state = disk.state()
+        assert world.state.pending == ()
+        assert world.names() == world.names_in_cloud() == sorted(item["name"] for item in second)
+        before = normal.fingerprint(world.state)
+        world.cloud.forget_calls()
+        assert kit.changes(up(kit, world, disk, lambda: build(kit, second)).raise_error()) == []
+        assert world.cloud.mutations() == []
+        assert normal.fingerprint(disk.state()) == before
+        with disk.open().open("destroy") as journal:
+            kit.engine.destroy(world.run(lambda: None), journal, lambda event: None).raise_error()
+        assert world.cloud.things == {}
+        assert disk.state().resources == ()
