@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,53 @@ def test_a_model_that_runs_with_nothing_asks_for_real_inputs(tmp_path: Path) -> 
     with pytest.raises(ModelUnreadable, match="none of the inputs tried") as caught:
         parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
     assert "evaluate.data" in str(caught.value.hint)
+
+
+def _endless(path: Path) -> Path:
+    from onnx import TensorProto as T
+    from onnx import helper
+
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["a"], ["b"])],
+        "body",
+        [
+            onnx_models.value("i", T.INT64, []),
+            onnx_models.value("go", T.BOOL, []),
+            onnx_models.value("a", T.FLOAT, [1]),
+        ],
+        [onnx_models.value("on", T.BOOL, []), onnx_models.value("b", T.FLOAT, [1])],
+    )
+    return onnx_models.save(
+        path,
+        [helper.make_node("Loop", ["", "true", "x"], ["y"], body=body)],
+        [onnx_models.value("x", T.FLOAT, [1])],
+        [onnx_models.value("y", T.FLOAT, [1])],
+        [onnx_models.weight("true", np.array(True))],
+    )
+
+
+def test_a_model_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "TIMEOUT", 0.1)
+    model = _endless(tmp_path / "m.onnx")
+    with pytest.raises(ModelUnreadable, match="no answer"):
+        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
+
+
+def test_ctrl_c_stops_a_model_that_never_ends(tmp_path: Path) -> None:
+    model = _endless(tmp_path / "m.onnx")
+    main = threading.main_thread().ident
+    assert main is not None
+    interrupt = threading.Timer(0.5, lambda: signal.pthread_kill(main, signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
+
+
+def test_answers_too_large_to_compare_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "MAX_BYTES", 200)
+    model = onnx_models.linear(tmp_path / "m.onnx", matrix=np.ones((4, 100), np.float32))
+    with pytest.raises(Unsupported, match="answer of this model takes"):
+        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
 
 
 def test_the_same_seed_gives_the_same_inputs() -> None:

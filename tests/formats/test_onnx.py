@@ -334,3 +334,15 @@ def test_outputs_that_are_no_tensors_are_not_served(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="'y' is a sequence") as caught:
         onnx.load(path)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(("names", "words"), [([], "no outputs"), (["y", "y"], "two outputs of one name")])
+def test_outputs_that_no_answer_could_hold_are_not_served(tmp_path: Path, names: list[str], words: str) -> None:
+    path = save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Relu", ["x"], ["y"])],
+        [value("x", T.FLOAT, [1])],
+        [value(name, T.FLOAT, [1]) for name in names],
+    )
+    with pytest.raises(Unsupported, match=words):
+        onnx.signature(path)

@@ -161,6 +161,17 @@ def _custom(folder: Path) -> Path:
     )
 
 
+def _unloadable(folder: Path) -> Path:
+    """onnx's checker takes it; onnxruntime refuses it and names the file."""
+    return onnx_models.save(
+        folder / "m.onnx",
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        [onnx_models.value("x", T.FLOAT, [1, 4])],
+        [onnx_models.value("y", T.FLOAT, [1, 4])],
+        [onnx_models.weight("w", np.ones(3, np.float32))],
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -171,6 +182,7 @@ def _custom(folder: Path) -> Path:
         (_cut, ModelUnreadable, "cut short"),
         (_nan, ModelUnreadable, "'w' holds NaN"),
         (_custom, UnsafeModel, "native library"),
+        (_unloadable, ModelUnreadable, "cannot load"),
         (lambda folder: folder / "absent.onnx", UsageError, "no such file"),
     ],
 )
@@ -183,8 +195,19 @@ def test_a_bad_model_says_why_and_leaves_nothing(
         package(ModelSource("bad", make(tmp_path / "in")), store)
     assert caught.value.code in (2, 14)
     assert str(caught.value.where).startswith(str(tmp_path / "in"))
+    assert "cloudmodel-package-" not in f"{caught.value} {caught.value.where}"
     assert not left(tmp_path / "store", scratch)
     assert store.newest("bad") is None
+
+
+def test_inputs_and_outputs_may_have_any_name(tmp_path: Path, store: BundleStore) -> None:
+    path = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Relu", ["file"], ["allow_pickle"])],
+        [onnx_models.value("file", T.FLOAT, ["n", 4])],
+        [onnx_models.value("allow_pickle", T.FLOAT, ["n", 4])],
+    )
+    assert package(ModelSource("named", path), store).manifest.parity.passed
 
 
 def test_a_bundle_that_answers_differently_is_never_kept(

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudmodel.bundle import samples
 from cloudmodel.bundle.manifest import Parity
-from cloudmodel.core.errors import GateNotMet, ModelUnreadable
+from cloudmodel.core.errors import GateNotMet, ModelUnreadable, Unsupported
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats.model import Signature
 
@@ -76,7 +77,7 @@ def prove(
             f"The bundle answers differently from the original (largest error {found.max_abs_error:.3g}, "
             f"agreement {found.agreement:.3f})",
             where=str(original),
-            hint="look at model.inputs and at the export; a bundle that differs is never kept",
+            hint="look at model.inputs and at the export (random operators need a seed); such a bundle is never kept",
             details={"parity": found.model_dump()},
         )
     return found, sizes[0]
@@ -155,7 +156,7 @@ def _original(
                     start += batch
                 else:
                     request = samples.make(signature, batch, guess)
-                expected.append(dict(zip(names, session.run(names, request), strict=True)))
+                expected.append(dict(zip(names, _run(session, names, request, str(original)), strict=True)))
                 requests.append(request)
                 sizes.append(_sizes(signature, request))
             return requests, expected, sizes
@@ -166,6 +167,34 @@ def _original(
         where=str(original),
         hint="give real inputs as evaluate.data (npz), or fix its shapes with model.inputs",
     )
+
+
+def _run(session: Any, names: Sequence[str], request: Arrays, where: str) -> list[NDArray[Any]]:
+    """The original's answer. A model may loop without end: it is stopped after TIMEOUT seconds, and at once on Ctrl-C,
+    which Python does not hear while onnxruntime holds the main thread.
+
+    Raises ModelUnreadable after TIMEOUT seconds, Unsupported for an answer of more than samples.MAX_BYTES.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    with ThreadPoolExecutor(1, thread_name_prefix="original") as pool:
+        running = pool.submit(session.run, names, request, options)
+        try:
+            answer: list[NDArray[Any]] = running.result(TIMEOUT)
+        except TimeoutError:
+            raise ModelUnreadable(
+                f"The model gave no answer in {TIMEOUT} s", where=where, hint="look for a loop that does not end"
+            ) from None
+        finally:
+            options.terminate = True
+    if (held := sum(array.nbytes for array in answer)) > samples.MAX_BYTES:
+        raise Unsupported(
+            f"One answer of this model takes {held >> 20:,} MiB; parity compares at most {samples.MAX_BYTES >> 20:,}",
+            where=where,
+            hint="check the shapes that the model declares",
+        )
+    return answer
 
 
 def onnxruntime_errors() -> tuple[type[Exception], ...]:
@@ -190,7 +219,7 @@ def _served(bundle: Path, work: Path, requests: Sequence[Arrays]) -> list[Arrays
 
     for number, request in enumerate(requests):
         plain = {name: array.astype(np.str_) if array.dtype == object else array for name, array in request.items()}
-        np.savez(work / f"request-{number}.npz", **plain)  # type: ignore[arg-type]
+        samples.write_npz(work / f"request-{number}.npz", plain)
     command = [sys.executable, "-I", "-c", DRIVER, str(bundle), str(work), str(len(requests))]
     environment = {**os.environ, "CLOUDMODEL_THREADS": "1"}
     try:

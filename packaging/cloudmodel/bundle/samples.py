@@ -124,6 +124,16 @@ def load(path: Path, signature: Signature) -> Arrays | None:
     return arrays
 
 
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Not by numpy's savez, whose own arguments (`file`, `allow_pickle`) are names that an input may have."""
+    import numpy as np
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
 def rows(arrays: Mapping[str, NDArray[Any]], signature: Signature, batch: int, start: int) -> Arrays:
     """`batch` rows of each array (or as many as the model's fixed first dimension asks for), from row `start` on and
     around the end."""

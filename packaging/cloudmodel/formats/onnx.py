@@ -249,6 +249,13 @@ def _load_with_onnxruntime(path: Path) -> None:
 
 def _signature(header: Header, path: Path) -> Signature:
     inputs = [value for value in header.inputs if value.name not in header.initializers]
+    names = [value.name for value in header.outputs]
+    if len(set(names)) != len(names) or not names:
+        raise Unsupported(
+            "The model has two outputs of one name" if names else "The model has no outputs; there is nothing to serve",
+            where=str(path),
+            hint="export it again, each output under a name of its own",
+        )
     return Signature(
         inputs=tuple(_tensor(value, path) for value in inputs),
         outputs=tuple(_tensor(value, path) for value in header.outputs),
@@ -262,7 +269,9 @@ def _tensor(value: ValueInfo, path: Path) -> Tensor:
         raise Unsupported(
             f"{value.name!r} is a {kind}; tensors of numpy's types can be served",
             where=str(path),
-            hint="for scikit-learn exports: options={'zipmap': False}",
+            hint="cast it to float32 inside the model"
+            if value.kind == "tensor"
+            else "for scikit-learn exports: options={'zipmap': False}",
         )
     if value.shape is None:
         raise Unsupported(

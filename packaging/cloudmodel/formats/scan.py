@@ -27,6 +27,11 @@ RULES: Mapping[str, Verdict] = {
     "python-operator": "unsafe",
 }
 """What each rule's finding makes of the verdict; the worst one counts."""
+HINTS: Mapping[str, str] = {
+    "external-missing": "put the weights file beside the model, under the name that it was exported with",
+    "external-link": 'put the weights file itself beside the model: cp --remove-destination "$(realpath FILE)" FILE',
+    "custom-operator": "export the model with the operators of onnx and onnxruntime only",
+}
 WORST: tuple[Verdict, ...] = ("clean", "unknown", "unsafe")
 
 
@@ -118,7 +123,7 @@ def require_clean(result: ScannedFile) -> None:
     raise UnsafeModel(
         f"The scan says {result.verdict}: {first.detail}" + (f" (and {more} more)" if more else ""),
         where=f"{where}: {first.location}",
-        hint="export the model again from a source that you trust",
+        hint=HINTS.get(first.rule, "export the model again from a source that you trust"),
         details=details,
     )
 

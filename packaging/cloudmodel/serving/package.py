@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -67,8 +68,10 @@ def _named(path: Path, work: Path) -> Iterator[None]:
     try:
         yield
     except CloudmodelError as error:
-        for inner in (work / "bundle" / onnx.MODEL_FILE, work / "bundle", work):
-            error.where = error.where.replace(str(inner), str(path)) if error.where else None
+        inside = re.compile(re.escape(str(work)) + r"(/[\w.-]+)*")
+        error.message = inside.sub(lambda _: str(path), error.message)
+        error.where = error.where and inside.sub(lambda _: str(path), error.where)
+        error.args = (error.message,)
         raise
 
 
