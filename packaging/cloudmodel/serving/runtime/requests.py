@@ -58,12 +58,6 @@ def parse(data: bytes | bytearray | str, content_type: str | None) -> Request:
 
 def arrays(request: Request, specs: Sequence[Spec]) -> dict[str, Array]:
     """The model's inputs by name, in its dtypes and shapes. Raises RequestRefused."""
-    found = _arrays(request, specs)
-    _check_sizes(found, specs)
-    return found
-
-
-def _arrays(request: Request, specs: Sequence[Spec]) -> dict[str, Array]:
     if request.form == "cells":
         return _from_cells(request.values, specs)
     if request.form == "instances":
@@ -164,20 +158,6 @@ def _check_names(values: Mapping[str, Any], specs: Sequence[Spec]) -> None:
     if missing or unknown:
         found = [f"missing {name!r}" for name in missing] + [f"unknown {name!r}" for name in unknown]
         raise RequestRefused(f"{', '.join(found)}; the model takes {_takes(specs)}")
-
-
-def _check_sizes(found: Mapping[str, Array], specs: Sequence[Spec]) -> None:
-    """The same symbol is the same size everywhere; a runtime may broadcast what differs, or fail as if at fault."""
-    sizes: dict[str, tuple[str, int]] = {}
-    for spec in specs:
-        for symbol, size in zip(spec.shape, found[spec.name].shape, strict=True):
-            if isinstance(symbol, str):
-                name, known = sizes.setdefault(symbol, (spec.name, size))
-                if size != known:
-                    raise RequestRefused(
-                        f"{symbol} is {known} in input {name!r} and {size} in {spec.name!r}; "
-                        f"the model takes {_takes(specs)}"
-                    )
 
 
 def _from_rows(rows: list[Any], specs: Sequence[Spec]) -> dict[str, Array]:

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from .errors import RequestRefused
-from .tensors import NUMPY_NAME, Array, Spec
+from .tensors import NUMPY_NAME, Array, Spec, contradiction
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -42,6 +42,8 @@ class Model:
         except Exception as error:
             if type(error).__name__ == "InvalidArgument":
                 raise RequestRefused(f"the model refuses these values: {error}") from error
+            if differing := contradiction(arrays, self.inputs):
+                raise RequestRefused(f"the model cannot run on inputs of these sizes: {differing}") from error
             raise
         return dict(zip(self.outputs, results, strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,18 @@ def to_array(value: Any, spec: Spec) -> Array:
     array = _strings(value, spec) if spec.dtype == "str" else _numbers(value, spec)
     _check_shape(array, spec)
     return array
+
+
+def contradiction(arrays: Mapping[str, Array], specs: Sequence[Spec]) -> str | None:
+    """Where a symbol has two sizes, or None. It explains a failure and forbids nothing: exporters also give one name
+    to sizes that may differ."""
+    sizes: dict[str, tuple[str, int]] = {}
+    for spec in specs:
+        for symbol, size in zip(spec.shape, arrays[spec.name].shape, strict=True):
+            name, known = sizes.setdefault(str(symbol), (spec.name, size))
+            if size != known:
+                return f"{symbol} is {known} in input {name!r} and {size} in {spec.name!r}"
+    return None
 
 
 def parse_cells(rows: list[list[str]], spec: Spec) -> Array:
