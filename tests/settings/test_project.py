@@ -67,6 +67,10 @@ BASE = {"version": "1", "name": "digits", "model": "{source: m.onnx}"}
         ({"model": "{source: m.onnx, weights: w.pt}"}, "weights are given with a factory"),
         ({"model": "{source: m.onnx, format: xgboost}"}, "model.format: must be 'auto', 'onnx'"),
         ({"model": "{source: m, inputs: [{name: a, dtype: f4, shape: [1]}]}"}, "model.inputs[0].dtype: must be 'bool'"),
+        (
+            {"model": "{source: m, inputs: [{name: a, dtype: bool, shape: [1]}, {name: a, dtype: bool, shape: [2]}]}"},
+            "names an input twice",
+        ),
         ({"model": "{source: m, inputs: [{name: a, dtype: bool, shape: [-1]}]}"}, "model.inputs[0].shape[0]: must be"),
         ({"model": "{source: m, inputs: [{name: a, dtype: bool, shpae: [1]}]}"}, "did you mean shape?"),
         ({"evaluate": "{metric: acc, data: d}"}, "evaluate.metric: must be one of accuracy"),

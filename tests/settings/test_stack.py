@@ -142,6 +142,14 @@ def test_what_a_stack_on_aws_needs(stack_of: Any) -> None:
             "is a key of another region than us-east-1",
         ),
         (
+            "cloudmodel:existing: {image: '111122223333.dkr.ecr.eu-west-1.amazonaws.com/a:1'}\naws:region: us-east-1",
+            "cloudmodel:existing.image: is an image of another region than us-east-1",
+        ),
+        (
+            "cloudmodel:alarms: {notify: ['arn:aws:sns:eu-west-1:111122223333:t']}\naws:region: us-east-1",
+            "cloudmodel:alarms.notify: is a topic of another region than us-east-1",
+        ),
+        (
             f"cloudmodel:encryption: {{key: '{KEY}/a'}}\ncloudmodel:existing: {{key: '{KEY}/b'}}",
             "name different keys",
         ),
@@ -168,6 +176,7 @@ def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told
         ("cloudmodel:rollout: {bake: 60}", "rollout.bake"),
         ("cloudmodel:rollout: {rollback_on: [errors]}", "rollout.rollback_on"),
         ("cloudmodel:capture: {percent: 5}", "capture.percent"),
+        ("cloudmodel:capture: {retention_days: 5}", "capture.retention_days"),
         ("cloudmodel:network: {vpc: vpc-0a1b2c3d}", "network.vpc"),
         ("cloudmodel:network: {subnets: [subnet-1]}", "network.subnets"),
         ("cloudmodel:network: {security_groups: [sg-1]}", "network.security_groups"),

@@ -87,6 +87,12 @@ class Model(Settings):
     """Text file with one label a line."""
 
     @model_validator(mode="after")
+    def _inputs_differ(self) -> Self:
+        if len({each.name for each in self.inputs}) != len(self.inputs):
+            raise ValueError("inputs names an input twice")
+        return self
+
+    @model_validator(mode="after")
     def _weights_need_a_factory(self) -> Self:
         if self.weights is not None and not MODULE_FACTORY.fullmatch(self.source):
             raise ValueError("weights are given with a factory (source: module:factory) only")

@@ -18,6 +18,7 @@ DONE: Mapping[str, tuple[Any, ...]] = {
     "rollout.bake": (0,),
     "rollout.rollback_on": ((),),
     "capture.percent": (0,),
+    "capture.retention_days": (30,),
     "network.vpc": (None,),
     "network.subnets": ((),),
     "network.security_groups": ((),),

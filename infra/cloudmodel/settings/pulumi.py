@@ -157,14 +157,25 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile) -> Iter
             ("instance",),
             f"{settings.instance} is burstable: AWS scales it only with scaling.min equal to scaling.max",
         )
-    if settings.key_arn and aws.region and settings.key_arn.split(":")[3] != aws.region:
-        where: Key = ("existing", "key") if settings.existing.key else ("encryption", "key")
-        yield where, f"is a key of another region than {aws.region}"
+    for key, what, region in _regional(settings):
+        if aws.region and region != aws.region:
+            yield key, f"is {what} of another region than {aws.region}"
     if settings.existing.image is None and project.serve.layout in ("auto", "onnxruntime"):
         try:
             serving_image("onnxruntime", settings.instance, aws.region or LOCAL_REGION)
         except Unsupported as error:
             yield ("instance",), error.message
+
+
+def _regional(settings: StackFile) -> Iterator[tuple[Key, str, str]]:
+    """What AWS takes from the stack's own region only: its key, the word for it, the region that it is of."""
+    if settings.key_arn:
+        yield ("existing" if settings.existing.key else "encryption", "key"), "a key", settings.key_arn.split(":")[3]
+    if settings.existing.image:
+        yield ("existing", "image"), "an image", settings.existing.image.split(".")[3]
+    for topic in settings.alarms.notify:
+        if topic.startswith("arn:"):
+            yield ("alarms", "notify"), "a topic", topic.split(":")[3]
 
 
 def _decoded(value: Any) -> Any:
