@@ -108,7 +108,7 @@ class Worker:
         """Wait until it is ready: None; else the reason why it is not."""
         with self._changed:
             if not self._changed.wait_for(lambda: self.state != "starting", timeout):
-                return self._complaint(f"no healthy /ping within {timeout:g} seconds")
+                return self._complaint(f"had no healthy /ping within {timeout:g} seconds")
             return None if self.state == "ready" else self.reason or self.state
 
     def listen(self, listener: Callable[[Line], None]) -> None:
