@@ -6,14 +6,15 @@ import contextlib
 import os
 import runpy
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.core.errors import UnexpectedChanges, Unsupported, UsageError
+from cloudmodel.core.errors import ProjectInvalid, UnexpectedChanges, Unsupported, UsageError
 from cloudmodel.core.files import write_text
 from cloudmodel.core.resource import Provider
 from cloudmodel.deploy import landed, sealed
@@ -159,9 +160,11 @@ class EmbeddedEngine:
         """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI."""
         started = time.monotonic()
         local = self._settings.local or Local()
-        cloud = localaws.start(
+        running = localaws.start(
             self._home / "local", region=self._settings.region, port=local.port, max_workers=local.max_workers
         )
+        # One local AWS serves the stacks of every region; `running.region` is that of the stack that started it.
+        cloud = replace(running, region=self._settings.region)
         another_cloud = bool(state.resources or state.pending) and self._remembered() != cloud.instance_id
         warnings: list[str] = []
 
@@ -182,7 +185,7 @@ class EmbeddedEngine:
             providers=provider, config=self._config(), secret_keys=self._settings.secret_keys,
             parallel=options.parallel or PARALLEL, folder=self._project.folder,
         )  # fmt: skip
-        with contextlib.chdir(self._project.folder):
+        with contextlib.chdir(self._project.folder), _importable(self._project.folder):
             binding = self._binding(cloud, state)
             yield _Session(cloud, run, binding, options.refresh or another_cloud, listen, warnings, started)
 
@@ -262,7 +265,24 @@ def shown(outputs: Mapping[str, Any], *, show_secrets: bool) -> dict[str, Any]:
 
 def _script(folder: Path) -> Callable[[], object]:
     """The project's program: its `__main__.py`, run as Pulumi's language host runs it."""
-    return lambda: runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
+    program = folder / "__main__.py"
+
+    def script() -> object:
+        if not program.is_file():
+            raise ProjectInvalid("the project has no program", where=str(program), hint="cloudmodel init shows one")
+        return runpy.run_path(str(program), run_name="__main__")
+
+    return script
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """The project's own modules come first, as under Pulumi's language host; also for what the program calls later."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 def _expected(outcome: Outcome, options: Options) -> Outcome:

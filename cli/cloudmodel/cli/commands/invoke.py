@@ -65,4 +65,4 @@ def address(opened: OpenStack) -> Address:
             where=f"stack {opened.name}",
             hint=f"cloudmodel up --stack {opened.name}",
         )
-    return Address(running.region, running.endpoint_url)
+    return Address(opened.settings.region, running.endpoint_url)
