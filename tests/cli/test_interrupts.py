@@ -99,4 +99,4 @@ def test_a_reader_of_stderr_that_left_does_not_stop_the_run(project: Path, fake_
         timeout=PATIENCE,
     )
     os.close(writing)
-    assert json.loads(done.stdout)["summary"]["create"] == 1
+    assert json.loads(done.stdout)["summary"]["create"] == 2

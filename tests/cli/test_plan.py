@@ -123,6 +123,7 @@ def test_the_tail_counts_each_kind_and_a_replacement_once() -> None:
 def test_the_tail_of_one_kind_has_no_sum() -> None:
     assert plan.resources(outcome(step(Op.CREATE)), preview=True) == ["Resources:", "    + 1 to create"]
     assert plan.resources(outcome(step(Op.SAME)), preview=True) == ["Resources:", "    1 unchanged"]
+    assert plan.resources(outcome(), preview=True) == ["Resources:", "    none"]
 
 
 def test_a_result_says_what_was_done_and_how_long_it_took() -> None:

@@ -20,7 +20,7 @@ def test_preview_prints_the_plan_and_touches_nothing(cli: Any, project: Path, fl
         "\n"
         'Outputs:\n    endpoint_name: "digits"\n'
         "\n"
-        "Resources:\n    + 1 to create\n    ~ 1 to update\n    2 changes\n"
+        "Resources:\n    + 2 to create\n    ~ 1 to update\n    3 changes\n"
     )
     assert [verb for verb, _ in fleet.calls] == ["preview"]
 
@@ -39,7 +39,7 @@ def test_preview_with_diff_shows_a_tree(cli: Any, project: Path, fleet: Any) -> 
 def test_json_is_one_document_with_the_contracts_fields(cli: Any, project: Path, fleet: Any, verb: str) -> None:
     document = cli(verb, "-j", *([] if verb == "preview" else ["-y"])).json
     assert document["schema"] == f"cloudmodel.{verb}/1"
-    assert document["summary"] == {"create": 1, "update": 1, "replace": 0, "delete": 0, "same": 0}
+    assert document["summary"] == {"create": 2, "update": 1, "replace": 0, "delete": 0, "same": 0}
     assert document["region"] == "us-east-1"
     assert document["account"] == "000000000000"
     assert ("duration_s" in document) == (verb != "preview")
@@ -69,7 +69,7 @@ def test_up_shows_the_plan_then_what_was_done(cli: Any, project: Path, fleet: An
     assert ran.code == 0
     assert [verb for verb, _ in fleet.calls] == ["preview", "up"]
     assert ran.out.startswith("Previewing update (stack local)")
-    assert ran.out.endswith("Resources:\n    + 1 created\n    ~ 1 updated\n    2 changes\n\nDuration: 2s\n")
+    assert ran.out.endswith("Resources:\n    + 2 created\n    ~ 1 updated\n    3 changes\n\nDuration: 2s\n")
     assert " +  aws:s3:Bucket models creating (0s)\n +  aws:s3:Bucket models created (0.44s)\n" in ran.err
 
 
@@ -87,7 +87,7 @@ def test_an_unchanged_stack_meets_expect_no_changes(cli: Any, project: Path, fle
     fleet.scenario = "same"
     ran = cli("up", "--yes", "--expect-no-changes")
     assert ran.code == 0
-    assert "    2 unchanged" in ran.out
+    assert "    3 unchanged" in ran.out
     assert fleet.calls[1][1].expect_no_changes
 
 
@@ -98,11 +98,11 @@ def test_changes_where_none_were_expected_end_with_7(
     ran = cli(*words, "--expect-no-changes")
     assert ran.code == 7
     assert " +  aws:s3:Bucket models create" in ran.out
-    assert "the plan has 1 to create, 1 to update" in ran.err
+    assert "the plan has 2 to create, 1 to update" in ran.err
     assert "up" not in [verb for verb, _ in fleet.calls]
     document = cli(*words, "--expect-no-changes", "-j").json
     assert document["schema"] == "cloudmodel.error/1"
-    assert document["details"]["plan"]["summary"]["create"] == 1
+    assert document["details"]["plan"]["summary"]["create"] == 2
 
 
 def test_a_failed_operation_is_told_as_it_happens_and_ends_with_4(cli: Any, project: Path, fleet: Any) -> None:

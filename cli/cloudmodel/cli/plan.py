@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from cloudmodel.cli.output import printable
 from cloudmodel.cli.values import readable, shown
 from cloudmodel.core.resource import DiffKind
-from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.deploy.outcome import Outcome, default_provider
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Op, Step
 
@@ -66,8 +66,7 @@ def short_diff(step: Step) -> str:
 
 def hidden(step: Step) -> bool:
     """Rows nobody needs: what stays the same, and the providers that the engine adds by itself."""
-    default_provider = step.type.startswith("pulumi:providers:") and step.name.startswith("default")
-    return default_provider or (step.op is Op.SAME and step.type != STACK)
+    return default_provider(step) or (step.op is Op.SAME and step.type != STACK)
 
 
 def cells(step: Step) -> tuple[str, ...]:
@@ -104,7 +103,8 @@ def resources(outcome: Outcome, *, preview: bool) -> list[str]:
     ]
     pieces = [f"{sum(count for _, count in found)} changes"] if len(found) > 1 else []
     pieces += [f"{counts['same']} unchanged"] if counts.get("same") else []
-    return ["Resources:", *lines, *(["    " + ". ".join(pieces)] if pieces else [])]
+    tail = ". ".join(pieces) or ("" if found else "none")
+    return ["Resources:", *lines, *([f"    {tail}"] if tail else [])]
 
 
 def outputs(values: Mapping[str, Any]) -> list[str]:

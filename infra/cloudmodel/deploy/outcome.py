@@ -43,12 +43,12 @@ class Outcome:
 
     @property
     def summary(self) -> dict[str, int]:
-        """Counts of create, update, replace, delete and same, without the stack and the providers, plus others
-        that occur."""
+        """Counts of create, update, replace, delete and same, plus others that occur; like Pulumi's, with the stack
+        and without the providers that the engine adds by itself."""
         counts = dict.fromkeys(("create", "update", "replace", "delete", "same"), 0)
         for step in self.steps:
             name = COUNTED.get(step.op)
-            if name and not step.type.startswith("pulumi:"):
+            if name and not default_provider(step):
                 counts[name] = counts.get(name, 0) + 1
         return counts
 
@@ -56,3 +56,8 @@ class Outcome:
     def changes(self) -> bool:
         """True when anything but `same` and `read` was planned or done."""
         return any(step.op not in (Op.SAME, Op.READ) for step in self.steps)
+
+
+def default_provider(step: Step) -> bool:
+    """Whether a step is about a provider that the engine added by itself."""
+    return step.type.startswith("pulumi:providers:") and step.name.startswith("default")
