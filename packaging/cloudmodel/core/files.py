@@ -57,8 +57,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make `path` (and its parents) and allow it to its owner only; returns `path`."""
-    path.mkdir(parents=True, exist_ok=True)
+    """Make `path` and what is missing above it, and allow it to its owner only; returns `path`."""
+    for folder in reversed([each for each in path.parents if not each.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
     return path
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudmodel.cli import options
-from cloudmodel.cli.context import Context
+from cloudmodel.cli.context import PRIVATE, Context
 
 if TYPE_CHECKING:
     from cloudmodel.serving.package import ModelSource
@@ -21,9 +21,11 @@ def command(context: Context, push: bool) -> None:
     from cloudmodel.cli import bundles
     from cloudmodel.cli.output import emit, say
     from cloudmodel.cli.progress import reporting
+    from cloudmodel.core.files import private_folder
     from cloudmodel.serving.package import package
 
     project = context.project()
+    private_folder(project.folder / PRIVATE)
     with reporting(debug=context.debug) as report:
         packaged = package(model_source(project), bundles.store(project), report)
     if push:
