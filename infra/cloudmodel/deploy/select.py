@@ -19,7 +19,9 @@ def open_engine(
         raise Unsupported(
             "this version deploys with the embedded engine to the local AWS only; the official engine is not in it yet",
             where=f"stack {stack}, target {settings.target}",
-            hint=f"cloudmodel preview --stack {stack} --offline plans it without an account",
+            hint="leave --engine out"
+            if settings.target == "local"
+            else f"cloudmodel preview --stack {stack} --offline plans it without an account",
         )
     if settings.target != "local" and not offline:
         raise Unsupported(

@@ -21,6 +21,7 @@ from cloudmodel.core.naming import DIGEST
 CACHE = Path(".cloudmodel") / "caches" / "bundles"
 SINGLE_PUT = 5 * (1 << 30)  # S3's limit of one PutObject
 PART = 64 << 20
+ABSENT = "cloudmodel package --push, and pin the digest it prints: cloudmodel:bundle in Pulumi.<stack>.yaml"
 
 
 class BundleStore(Protocol):
@@ -248,7 +249,7 @@ def _disk_errors(where: str) -> Iterator[None]:
 
 
 def _absent(digest: str, location: str) -> UsageError:
-    return UsageError(f"There is no bundle {digest}", where=location, hint="cloudmodel package --push")
+    return UsageError(f"There is no bundle {digest}", where=location, hint=ABSENT)
 
 
 def _verify(path: Path, digest: str, where: str) -> None:

@@ -225,7 +225,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             raise UsageError(
                 f"Port {port} is in use" if taken else f"Cannot listen: {error.strerror or error}",
                 where=f"{host}:{port}",
-                hint="choose another with --port; 0 takes a free one",
+                hint="choose another with --port",
             ) from None
         yield listener
 
