@@ -1,4 +1,4 @@
-"""State and Pulumi's checkpoint, both ways."""
+"""State and Pulumi's checkpoint, both ways; what is not wholly understood is refused (I18)."""
 
 from __future__ import annotations
 

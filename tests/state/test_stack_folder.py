@@ -1,4 +1,4 @@
-"""The folder of a stack: what is saved, kept, refused, and forgotten."""
+"""The folder of a stack: what is saved, kept, refused and left as it is (I5, I18), and forgotten."""
 
 from __future__ import annotations
 
