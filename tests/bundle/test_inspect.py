@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 import bundle_parts
 import onnx_models
@@ -22,6 +23,19 @@ def test_a_model(tmp_path: Path) -> None:
     assert document["weights"] == {"tensors": 3, "bytes": 50 * 5 * 4 + 5 * 3 * 4 + 8, "files": []}
     assert document["nodes"] == 6
     json.dumps(document)
+
+
+def test_a_model_that_cannot_be_served_says_why(tmp_path: Path) -> None:
+    model = onnx_models.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("SequenceConstruct", ["x"], ["y"])],
+        [onnx_models.value("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    document = inspect(model)
+    assert "'y' is a sequence" in document["unsupported"]
+    assert "signature" not in document
+    assert document["nodes"] == 1
 
 
 def test_a_model_that_is_not_clean_is_not_described(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from cloudmodel.bundle.archive import read_folder, read_manifest
 from cloudmodel.bundle.manifest import MANIFEST_NAME
 from cloudmodel.core import files
-from cloudmodel.core.errors import UsageError
+from cloudmodel.core.errors import Unsupported, UsageError
 from cloudmodel.formats import detect, onnx, scan
 
 
@@ -16,8 +16,8 @@ def inspect(path: Path) -> dict[str, Any]:
     """A JSON document on a bundle (archive or folder) or a model file; nothing is loaded or unpacked.
 
     Keys of both: `kind` (`bundle` or `model`), `path`, `format`. A bundle adds `digest` (an archive's) and
-    `manifest`; a model adds `size_bytes`, `sha256`, `scan` and, where it is clean, `signature`, `opsets`,
-    `operators`, `nodes`, `weights`. Raises UsageError, UnsafeModel, OSError.
+    `manifest`; a model adds `size_bytes`, `sha256`, `scan` and, where it is clean, `signature` (or `unsupported`, why it
+    cannot be served), `opsets`, `operators`, `nodes`, `weights`. Raises UsageError, UnsafeModel, OSError.
     """
     if path.is_dir():
         if not (path / MANIFEST_NAME).is_file():
@@ -51,8 +51,13 @@ def _describe_onnx(path: Path) -> dict[str, Any]:
         {"domain": domain, "operator": operator, "count": count}
         for (domain, operator), count in sorted(header.operators.items())
     ]
+    served: dict[str, Any]
+    try:
+        served = {"signature": onnx.signature(path).model_dump(mode="json")}
+    except Unsupported as error:
+        served = {"unsupported": error.message}
     return {
-        "signature": onnx.signature(path).model_dump(mode="json"),
+        **served,
         "producer": header.producer,
         "ir_version": header.ir_version,
         "opsets": dict(sorted(header.opsets.items())),

@@ -48,6 +48,8 @@ def model_summary(path: Path, document: dict[str, Any]) -> str:
         ("scan", scan["verdict"]),
         *(("", f"{each['rule']} at {each['location']}: {each['detail']}") for each in scan["findings"]),
     ]
+    if "unsupported" in document:
+        facts.append(("served", f"not: {document['unsupported']}"))
     if "signature" in document:
         signature = document["signature"]
         facts += [("input", bundles.tensor(each)) for each in signature["inputs"]]
