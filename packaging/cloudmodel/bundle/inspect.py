@@ -16,8 +16,8 @@ def inspect(path: Path) -> dict[str, Any]:
     """A JSON document on a bundle (archive or folder) or a model file; nothing is loaded or unpacked.
 
     Keys of both: `kind` (`bundle` or `model`), `path`, `format`. A bundle adds `digest` (an archive's) and
-    `manifest`; a model adds `size_bytes`, `sha256`, `scan` and, where it is clean, `signature` (or `unsupported`, why it
-    cannot be served), `opsets`, `operators`, `nodes`, `weights`. Raises UsageError, UnsafeModel, OSError.
+    `manifest`; a model adds `size_bytes`, `sha256`, `scan` and, where it is clean, `signature` (or `unsupported`, why
+    it cannot be served), `opsets`, `operators`, `nodes`, `weights`. Raises UsageError, UnsafeModel, OSError.
     """
     if path.is_dir():
         if not (path / MANIFEST_NAME).is_file():
