@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import io
@@ -268,6 +269,23 @@ def test_a_request_that_breaks_off_harms_nobody(bundles: dict[str, Path], serve:
     with socket.create_connection(("127.0.0.1", running.port)) as raw:
         raw.sendall(b"\x00\x01 nonsense\r\n\r\n")
     assert running.invoke({"instances": np.zeros((1, 1, 8, 8)).tolist()}).status == 200
+
+
+def test_a_request_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.01)
+    container = server.Container(tmp_path, server.Limits(workers=1, queue=1, payload=100))
+    container.ready = True
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> None:
+        await asyncio.Event().wait()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(container({"method": "POST", "path": "/invocations", "headers": []}, receive, send))
+    container.close()
+    assert sent[0]["status"] == 408
 
 
 def test_small_answers_are_not_held_back() -> None:

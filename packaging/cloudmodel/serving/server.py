@@ -37,6 +37,7 @@ JSON = "application/json"
 UTF8_TYPES = (JSON, "text/csv")  # AWS's toolkit hands these to input_fn as str
 PER_WORKER_QUEUE = 64
 DRAIN_SECONDS = 25  # SageMaker kills 30 s after SIGTERM
+BODY_SECONDS = 60  # as long as a whole invocation may take
 BACKLOG = 2048
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,11 @@ class Container:
         if not self.ready:
             return _error(503, "the model is loading")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        body = await self._body(headers, receive)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._body(headers, receive)
+        except TimeoutError:
+            return _error(408, f"the request was not sent within {BODY_SECONDS} s")
         if self._held >= self._limits.workers + self._limits.queue:
             return _error(503, f"{self._held} requests are waiting already; try again")
         self._held += 1
