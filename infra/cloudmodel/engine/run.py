@@ -178,7 +178,11 @@ class _Session:
                 self._refresh(alone=False)
             for urn in sorted(urns_to_replace):
                 if self._ledger.live(urn) is None:
-                    raise UsageError("there is no such resource to replace", where=urn, hint="cloudmodel preview --diff shows the URNs")
+                    raise UsageError(
+                        "there is no such resource to replace",
+                        where=urn,
+                        hint="cloudmodel preview --json names each URN",
+                    )
             self._control.check()
             self._evaluate(urns_to_replace)
 
