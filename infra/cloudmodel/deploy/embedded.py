@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import runpy
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from cloudmodel.core.errors import ProjectInvalid, UnexpectedChanges, Unsupported, UsageError
-from cloudmodel.core.files import write_text
+from cloudmodel.core.errors import Unsupported
 from cloudmodel.core.resource import Provider
 from cloudmodel.deploy import landed, sealed
-from cloudmodel.deploy.binding import Binding, program_digest, settings_digest, tool_version
+from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import EMBEDDED, Options, Update
 from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.deploy.surroundings import (
+    ANOTHER_CLOUD,
+    RememberedCloud,
+    binding,
+    environment,
+    expected,
+    importable,
+    script,
+    shown,
+)
 from cloudmodel.engine import run as engine
 from cloudmodel.engine.backend import StackFolder
 from cloudmodel.engine.journal import Journal
-from cloudmodel.engine.normal import fingerprint
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import State
 from cloudmodel.engine.step import Diagnostic, Event, Events
 from cloudmodel.engine.urn import STACK_TYPE
-from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.localaws import server as localaws
 from cloudmodel.localaws.identity import ACCOUNT, Running
-from cloudmodel.program.build import resolve_bundle
 from cloudmodel.provider.provider import AwsProvider
 from cloudmodel.settings.model import Local, Project, StackSettings
 
 PRIVATE = ".cloudmodel"
 PARALLEL = 8
-ANOTHER_CLOUD = "the local AWS was started anew since the last update, and what stood in it is gone: it is made again"
 
 
 @dataclass
@@ -68,6 +68,7 @@ class EmbeddedEngine:
         self._home = home
         self._secrets = Secrets(passphrase_source(home / "passphrase"), settings.encryption_salt or "")
         self._folder = StackFolder(home, project.pulumi_name, stack, self._secrets)
+        self._cloud = RememberedCloud(self._folder.folder)
         self._stopped = threading.Event()
         self._previewed: tuple[Binding, engine.Plan] | None = None
 
@@ -82,13 +83,13 @@ class EmbeddedEngine:
             )
             outcome = self._outcome(session, result, options)
             self._previewed = (session.binding, engine.plan_of(result.steps))
-            return _expected(outcome, options)
+            return expected(outcome, options)
 
     def up(self, options: Options, events: Events) -> Outcome:
         with self._recorded("up", options) as journal, self._session(journal.state, options, events) as session:
             plan = self._plan(session.binding, options)
             if not journal.state.resources:
-                self._remember(session.cloud)
+                self._cloud.remember(session.cloud.instance_id)
             result = engine.up(
                 session.run, journal, session.events,
                 plan=plan, replace=options.replace, refresh=session.refresh, stop=self._stopped,
@@ -101,7 +102,7 @@ class EmbeddedEngine:
     def refresh(self, options: Options, events: Events) -> Outcome:
         with self._recorded("refresh", options) as journal, self._session(journal.state, options, events) as session:
             result = engine.refresh(session.run, journal, session.events, stop=self._stopped)
-            return _expected(self._done(session, journal, result, options), options)
+            return expected(self._done(session, journal, result, options), options)
 
     def preview_destroy(self, options: Options, events: Events) -> Outcome:
         recorder = MemoryRecorder(self._folder.load())
@@ -151,8 +152,8 @@ class EmbeddedEngine:
                 f"an offline plan cannot be carried out: {verb} needs the official engine",
                 where=f"stack {self._stack}, target {self._settings.target}",
             )
-        environment = _environment(self._project.folder)
-        with self._folder.open(verb, message=options.message, environment=environment) as journal:
+        maker = environment(self._project.folder)
+        with self._folder.open(verb, message=options.message, environment=maker) as journal:
             yield journal
 
     @contextlib.contextmanager
@@ -165,7 +166,7 @@ class EmbeddedEngine:
         )
         # One local AWS serves the stacks of every region; `running.region` is that of the stack that started it.
         cloud = replace(running, region=self._settings.region)
-        another_cloud = bool(state.resources or state.pending) and self._remembered() != cloud.instance_id
+        another_cloud = self._cloud.differs(cloud.instance_id, state)
         warnings: list[str] = []
 
         def listen(event: Event) -> None:
@@ -181,25 +182,13 @@ class EmbeddedEngine:
         if another_cloud:
             listen(Diagnostic("warning", ANOTHER_CLOUD))
         run = engine.Run(
-            project=self._project.pulumi_name, stack=self._stack, program=_script(self._project.folder),
+            project=self._project.pulumi_name, stack=self._stack, program=script(self._project.folder),
             providers=provider, config=self._config(), secret_keys=self._settings.secret_keys,
             parallel=options.parallel or PARALLEL, folder=self._project.folder,
         )  # fmt: skip
-        with contextlib.chdir(self._project.folder), _importable(self._project.folder):
-            binding = self._binding(cloud, state)
-            yield _Session(cloud, run, binding, options.refresh or another_cloud, listen, warnings, started)
-
-    def _binding(self, cloud: Running, state: State) -> Binding:
-        try:
-            bundle, _ = resolve_bundle(self._project, self._settings)
-        except UsageError:
-            bundle = ""  # the program says so itself; destroy and refresh need none
-        return Binding(
-            project=self._project.pulumi_name, stack=self._stack, target=self._settings.target, engine=self.name,
-            region=self._settings.region, cloud=cloud.instance_id, version=tool_version(),
-            program=program_digest(self._project.folder), settings=settings_digest(self._settings), bundle=bundle,
-            state=fingerprint(state),
-        )  # fmt: skip
+        with contextlib.chdir(self._project.folder), importable(self._project.folder):
+            made_from = binding(self._project, self._settings, self._stack, self.name, cloud.instance_id, state)
+            yield _Session(cloud, run, made_from, options.refresh or another_cloud, listen, warnings, started)
 
     @property
     def _left_out(self) -> tuple[str, ...]:
@@ -229,7 +218,7 @@ class EmbeddedEngine:
     def _done(self, session: _Session, journal: Journal, result: engine.Result, options: Options) -> Outcome:
         """The outcome of a run that changed things, noted in the stack's folder. Raises the run's own error."""
         if result.refreshed:
-            self._remember(session.cloud)
+            self._cloud.remember(session.cloud.instance_id)
         outcome = self._outcome(session, result, options)
         journal.summary = dict(outcome.summary)
         return outcome
@@ -243,64 +232,3 @@ class EmbeddedEngine:
             outputs=shown(result.outputs, show_secrets=options.show_secrets),
             warnings=tuple(session.warnings), duration_s=time.monotonic() - session.started, binding=session.binding,
         )  # fmt: skip
-
-    def _remembered(self) -> str:
-        """Which local AWS the state speaks of."""
-        with contextlib.suppress(OSError):
-            return (self._folder.folder / "cloud").read_text().strip()
-        return ""
-
-    def _remember(self, cloud: Running) -> None:
-        if self._remembered() != cloud.instance_id:
-            write_text(self._folder.folder / "cloud", cloud.instance_id + "\n", mode=0o600)
-
-
-def shown(outputs: Mapping[str, Any], *, show_secrets: bool) -> dict[str, Any]:
-    """A stack's outputs for eyes: secrets are `[secret]` unless they were asked for."""
-    values: dict[str, Any] = dict(outputs)
-    if not show_secrets:
-        values = rewritten(values, lambda node: "[secret]" if is_secret(node) else node)
-    return dict(plain(values))
-
-
-def _script(folder: Path) -> Callable[[], object]:
-    """The project's program: its `__main__.py`, run as Pulumi's language host runs it."""
-    program = folder / "__main__.py"
-
-    def script() -> object:
-        if not program.is_file():
-            raise ProjectInvalid("the project has no program", where=str(program), hint="cloudmodel init shows one")
-        return runpy.run_path(str(program), run_name="__main__")
-
-    return script
-
-
-@contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """The project's own modules come first, as under Pulumi's language host; also for what the program calls later."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _expected(outcome: Outcome, options: Options) -> Outcome:
-    if options.expect_no_changes and outcome.changes:
-        raise UnexpectedChanges(
-            "no changes were expected, and there are some",
-            where=f"stack {outcome.stack}",
-            hint=f"cloudmodel preview --diff --stack {outcome.stack}",
-        )
-    return outcome
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Who and what made an update, for the history."""
-    known = {"cloudmodel": tool_version(), "user": os.environ.get("USER", ""), "ci": os.environ.get("CI_JOB_URL", "")}
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
-        )
-        known["git.commit"] = commit.stdout.strip()
-    return {key: value for key, value in known.items() if value}

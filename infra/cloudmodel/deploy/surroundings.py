@@ -1,0 +1,111 @@
+"""What both engines need around a run: the program, the binding, the local AWS that a state speaks of, the outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudmodel.core.errors import ProjectInvalid, UnexpectedChanges, UsageError
+from cloudmodel.core.files import write_text
+from cloudmodel.deploy.binding import Binding, program_digest, settings_digest, tool_version
+from cloudmodel.deploy.engines import Options
+from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.engine.normal import fingerprint
+from cloudmodel.engine.state import State
+from cloudmodel.engine.values import is_secret, plain, rewritten
+from cloudmodel.program.build import resolve_bundle
+from cloudmodel.settings.model import Project, StackSettings
+
+ANOTHER_CLOUD = "the local AWS was started anew since the last update, and what stood in it is gone: it is made again"
+
+
+def binding(project: Project, settings: StackSettings, stack: str, engine: str, cloud: str, state: State) -> Binding:
+    """What a plan on `state` is made from; `cloud` is the local AWS's instance, empty for a real account."""
+    try:
+        bundle, _ = resolve_bundle(project, settings)
+    except UsageError:
+        bundle = ""  # the program says so itself; destroy and refresh need none
+    return Binding(
+        project=project.pulumi_name, stack=stack, target=settings.target, engine=engine, region=settings.region,
+        cloud=cloud, version=tool_version(), program=program_digest(project.folder), settings=settings_digest(settings),
+        bundle=bundle, state=fingerprint(state),
+    )  # fmt: skip
+
+
+class RememberedCloud:
+    """Which local AWS a stack's state speaks of: a line in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "cloud"
+
+    def differs(self, instance_id: str, state: State) -> bool:
+        """Whether `state` holds something, and it stood in another local AWS."""
+        return bool(state.resources or state.pending) and self._remembered() != instance_id
+
+    def remember(self, instance_id: str) -> None:
+        """From now on the state speaks of this one."""
+        if self._remembered() != instance_id:
+            write_text(self._file, instance_id + "\n", mode=0o600)
+
+    def _remembered(self) -> str:
+        with contextlib.suppress(OSError):
+            return self._file.read_text().strip()
+        return ""
+
+
+def shown(outputs: Mapping[str, Any], *, show_secrets: bool) -> dict[str, Any]:
+    """A stack's outputs for eyes: secrets are `[secret]` unless they were asked for."""
+    values: dict[str, Any] = dict(outputs)
+    if not show_secrets:
+        values = rewritten(values, lambda node: "[secret]" if is_secret(node) else node)
+    return dict(plain(values))
+
+
+def script(folder: Path) -> Callable[[], object]:
+    """The project's program: its `__main__.py`, run as Pulumi's language host runs it."""
+    program = folder / "__main__.py"
+
+    def script() -> object:
+        if not program.is_file():
+            raise ProjectInvalid("the project has no program", where=str(program), hint="cloudmodel init shows one")
+        return runpy.run_path(str(program), run_name="__main__")
+
+    return script
+
+
+@contextlib.contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """The project's own modules come first, as under Pulumi's language host; also for what the program calls later."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def expected(outcome: Outcome, options: Options) -> Outcome:
+    """`outcome`; raises UnexpectedChanges where it has changes and `--expect-no-changes` was given."""
+    if options.expect_no_changes and outcome.changes:
+        raise UnexpectedChanges(
+            "no changes were expected, and there are some",
+            where=f"stack {outcome.stack}",
+            hint=f"cloudmodel preview --diff --stack {outcome.stack}",
+        )
+    return outcome
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Who and what made an update, for the history."""
+    known = {"cloudmodel": tool_version(), "user": os.environ.get("USER", ""), "ci": os.environ.get("CI_JOB_URL", "")}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
+        )
+        known["git.commit"] = commit.stdout.strip()
+    return {key: value for key, value in known.items() if value}
