@@ -6,10 +6,12 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import numpy as np
 import onnx
 import pytest
 
+from cloud import NOTHING, Cloud
 from shell import Shell
 
 
@@ -106,3 +108,34 @@ def test_a_port_that_is_taken_is_named_with_who_holds_it(digits: Shell) -> None:
         refused = digits.json("local", "start", "--port", str(port), code=1)
     assert refused["error"] == "LocalCloudUnavailable"
     assert str(port) in refused["message"]
+
+
+def test_a_bucket_that_someone_else_has_is_named_and_the_rest_is_recorded(digits: Shell) -> None:
+    cloud = digits.json("local", "start")
+    url, region = cloud["endpoint_url"], cloud["region"]
+    keys = (
+        Cloud(url, region)
+        .client("sts")
+        .assume_role(RoleArn="arn:aws:iam::111122223333:role/other", RoleSessionName="other")["Credentials"]
+    )
+    name = f"digits-local-123456789012-{region}"
+    boto3.client(
+        "s3", endpoint_url=url, region_name=region, aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"],
+    ).create_bucket(Bucket=name)  # fmt: skip
+
+    refused = digits.json("up", "--stack", "local", "--yes", code=4)
+    assert name in refused["message"]
+    assert "another account" in refused["message"]
+    assert refused["hint"]
+    digits.json("destroy", "--stack", "local", "--yes")
+    assert Cloud(url, region).inventory() == NOTHING
+
+
+def test_a_resource_that_the_local_aws_does_not_do_is_refused_by_name(digits: Shell) -> None:
+    program = digits.folder / "__main__.py"
+    program.write_text(program.read_text() + "\nimport pulumi_aws\n\npulumi_aws.sqs.Queue('jobs')\n")
+    refused = digits.json("preview", "--stack", "local", code=2)
+    assert refused["error"] == "Unsupported"
+    assert "aws:sqs/queue:Queue" in refused["message"]
+    assert "target" in refused["hint"]

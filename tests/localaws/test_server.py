@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -108,6 +109,14 @@ def test_a_server_that_dies_at_the_start_shows_its_last_lines(home: Path) -> Non
     with pytest.raises(LocalCloudUnavailable, match="unrecognized arguments: --imaginary") as caught:
         start(home, options=["--imaginary"])
     assert caught.value.where == str(home / "server.log")
+
+
+def test_a_disk_without_room_is_the_reason_that_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage(home.parent)._replace(free=0)
+    monkeypatch.setattr("cloudmodel.localaws.server.shutil.disk_usage", lambda _: full)
+    with pytest.raises(LocalCloudUnavailable, match="no space is left") as caught:
+        start(home, options=["--imaginary"])
+    assert caught.value.where == str(home)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', '{"pid": "x"}'])

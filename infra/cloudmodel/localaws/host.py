@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     listening.listen(128)
     # Pages of other sites must not talk to it from a browser; read by moto when it is imported.
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+    # A bucket of another account is there, and not ours to see.
+    os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "false"
     _serve(options, listening, stop)
     return 0
 

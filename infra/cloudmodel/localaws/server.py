@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ STARTUP = 60.0
 SHUTDOWN = 30.0
 ANSWER = 10.0
 LOG_LINES = 12
+LEAST_SPACE = 1 << 16
 
 
 def start(
@@ -185,6 +187,10 @@ def _failure(home: Path, port: int, code: int) -> LocalCloudUnavailable:
             f"port {port} is taken" + (f" by {who}" if who else ""),
             where=f"{HOST}:{port}",
             hint="leave the port out to take a free one, or stop what holds it",
+        )
+    if shutil.disk_usage(home).free < LEAST_SPACE:
+        return LocalCloudUnavailable(
+            "the local AWS did not start: no space is left on the disk", where=str(home), hint="make room there"
         )
     log = home / "server.log"
     lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 
+from cloudmodel.core.errors import Unsupported
 from cloudmodel.core.resource import (
     UNKNOWN,
     Checked,
@@ -25,6 +26,7 @@ from cloudmodel.provider.rules import RULES
 from cloudmodel.provider.rules.form import Rule
 from cloudmodel.provider.waiters import Waiter
 
+WAY_OUT = "declare it for stacks whose target is aws only: Pulumi's own provider has all of pulumi_aws"
 # Changes that leave the outputs as they are.
 QUIET = ("tags", "forceDestroy", "skipDestroy")
 MANAGED: Mapping[str, Managed] = {
@@ -117,10 +119,7 @@ class AwsProvider:
     def invoke(self, token: str, arguments: Properties) -> Properties:
         function = sts.FUNCTIONS.get(token)
         if function is None:
-            raise ResourceFailure(
-                f"the function {token} is not done by this provider",
-                hint="use --engine official, which has all of pulumi_aws",
-            )
+            raise Unsupported(f"the local AWS does not do the function {token}", where=token, hint=WAY_OUT)
         return function(self._cloud(arguments), arguments)
 
     def _foreseen_update(
@@ -149,10 +148,8 @@ def _rule(type: str) -> Rule:
     rule = RULES.get(type)
     if rule is None:
         near = get_close_matches(type, RULES, 1)
-        raise ResourceFailure(
-            f"{type} is not a resource of this provider",
-            hint=(f"did you mean {near[0]}? " if near else "") + "--engine official has all of pulumi_aws",
-        )
+        maybe = f"did you mean {near[0]}? else " if near else ""
+        raise Unsupported(f"the local AWS does not do {type}", where=type, hint=maybe + WAY_OUT)
     return rule
 
 
