@@ -12,17 +12,20 @@ def open_engine(
 ) -> Engine:
     """The engine for `stack`; `offline` plans a stack of any target on the embedded one, without credentials.
 
-    Raises Unsupported for an engine that cannot carry the target out.
+    Raises Unsupported for an engine that cannot carry the target out, UsageError where the official engine's command
+    line is missing or too old.
     """
     chosen = engine or (EMBEDDED if settings.target == "local" or offline else OFFICIAL)
-    if chosen != EMBEDDED:
-        raise Unsupported(
-            "this version deploys with the embedded engine to the local AWS only; the official engine is not in it yet",
-            where=f"stack {stack}, target {settings.target}",
-            hint="leave --engine out"
-            if settings.target == "local"
-            else f"cloudmodel preview --stack {stack} --offline plans it without an account",
-        )
+    if chosen == OFFICIAL:
+        if offline and settings.target != "local":
+            raise Unsupported(
+                "only the embedded engine plans without credentials",
+                where=f"stack {stack}, target {settings.target}",
+                hint=f"cloudmodel preview --stack {stack} --offline",
+            )
+        from cloudmodel.deploy.official.engine import OfficialEngine
+
+        return OfficialEngine(project, settings, stack)
     if settings.target != "local" and not offline:
         raise Unsupported(
             "the embedded engine deploys to the local AWS only",

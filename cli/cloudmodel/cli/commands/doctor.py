@@ -85,9 +85,9 @@ def processors(_: Context) -> Iterator[Check]:
 
 def official_engine(_: Context) -> Iterator[Check]:
     """Pulumi's CLI, which stacks on a real cloud need."""
-    from cloudmodel.cli.commands.engine import official_cli
+    from cloudmodel.deploy.official.cli import describe
 
-    official = official_cli()
+    official = describe()
     if official["available"]:
         yield Check("pulumi CLI", "ok", f"{official['version']} ({official['path']})")
     else:

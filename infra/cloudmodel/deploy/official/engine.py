@@ -1,0 +1,323 @@
+"""The official engine on a project's stack: Pulumi's own command line through the Automation API.
+
+The program runs in this process, as an inline program. A stack whose target is `local` talks to the local AWS through
+our provider (`plugin`); any other uses Pulumi's own aws plugin. Our lock is held around every run that changes
+something, besides Pulumi's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pulumi.automation import CommandError, LocalWorkspace, Stack
+from pulumi.automation.errors import StackNotFoundError
+
+from cloudmodel.core.errors import StalePlan, StateCorrupt
+from cloudmodel.core.files import private_folder
+from cloudmodel.deploy import landed, sealed
+from cloudmodel.deploy.binding import Binding
+from cloudmodel.deploy.engines import OFFICIAL, Options, Update
+from cloudmodel.deploy.official import failures, workspace
+from cloudmodel.deploy.official.cli import require
+from cloudmodel.deploy.official.command import Command
+from cloudmodel.deploy.official.session import Program, Session, read_state
+from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.deploy.surroundings import (
+    ANOTHER_CLOUD,
+    RememberedCloud,
+    binding,
+    expected,
+    importable,
+    script,
+    shown,
+)
+from cloudmodel.engine import checkpoint, integrity
+from cloudmodel.engine.lock import StackLock
+from cloudmodel.engine.run import Plan, Result, plan_of
+from cloudmodel.engine.secrets import Secrets, passphrase_source
+from cloudmodel.engine.state import State
+from cloudmodel.engine.step import Diagnostic, Event, Events
+from cloudmodel.engine.urn import STACK_TYPE
+from cloudmodel.localaws import server as localaws
+from cloudmodel.localaws.identity import ACCOUNT, Running
+from cloudmodel.settings.model import Local, Project, StackSettings
+
+KINDS = {"update": "up"}
+
+
+class OfficialEngine:
+    """Implements `engines.Engine`. Raises UsageError where Pulumi's command line is missing or too old."""
+
+    name = OFFICIAL
+
+    def __init__(self, project: Project, settings: StackSettings, stack: str) -> None:
+        self._project = project
+        self._settings = settings
+        self._name = stack
+        self._home = project.folder / workspace.PRIVATE
+        self._command = Command(require())
+        self._lock = StackLock(self._home / "stacks" / stack, stack)
+        self._cloud = RememberedCloud(self._home / "official" / "work" / stack)
+        self._program = Program(script(project.folder), project.folder)
+        self._previewed: tuple[Binding, Plan] | None = None
+
+    def stop(self) -> None:
+        self._command.stop()
+
+    def preview(self, options: Options, events: Events) -> Outcome:
+        with self._session(options, events, create=False) as session:
+            result = session.preview(session.stack.preview, **_flags(session, options))
+            outcome = self._outcome(session, result, options)
+            self._previewed = (session.binding, plan_of(result.steps))
+            return expected(outcome, options)
+
+    def up(self, options: Options, events: Events) -> Outcome:
+        with self._locked("up"), self._session(options, events) as session:
+            self._require_plan(session, options)
+            if session.cloud and not session.state.resources:
+                self._cloud.remember(session.cloud.instance_id)
+            result = session.change(session.stack.up, refreshed=session.refresh, **_flags(session, options))
+            if session.cloud:
+                landed.tell_rolled_back(session.cloud, result)
+            outcome = self._done(session, result, options)
+            if session.cloud:
+                landed.prove(session.cloud, result.state)
+            return outcome
+
+    def refresh(self, options: Options, events: Events) -> Outcome:
+        with self._locked("refresh"), self._session(options, events) as session:
+            result = session.change(session.stack.refresh, refreshed=True, **_common(options))
+            return expected(self._done(session, result, options), options)
+
+    def preview_destroy(self, options: Options, events: Events) -> Outcome:
+        with self._session(options, events, create=False) as session:
+            result = session.preview(session.stack.preview_destroy, **_common(options))
+            return self._outcome(session, result, options)
+
+    def destroy(self, options: Options, events: Events) -> Outcome:
+        with self._locked("destroy"), self._session(options, events) as session:
+            flags = _common(options) | {"refresh": session.refresh}
+            result = session.change(session.stack.destroy, refreshed=session.refresh, **flags)
+            return self._done(session, result, options)
+
+    def outputs(self, *, show_secrets: bool = False) -> Mapping[str, Any]:
+        entries = self._recorded().resources
+        stack = next((entry for entry in entries if entry.type == STACK_TYPE), None)
+        return shown(stack.outputs if stack else {}, show_secrets=show_secrets)
+
+    def history(self) -> tuple[Update, ...]:
+        with self._explaining():
+            stack = self._existing()
+            found = stack.history(show_secrets=False) if stack else []
+        return tuple(
+            Update(
+                version=update.version or number,
+                kind=KINDS.get(update.kind, update.kind),
+                result=update.result,
+                started=_time(update.start_time),
+                ended=_time(update.end_time) if update.end_time else "",
+                message=update.message,
+                summary={str(op): count for op, count in (update.resource_changes or {}).items()},
+                environment=update.environment,
+            )
+            for number, update in enumerate(reversed(found), start=1)
+        )
+
+    def cancel(self) -> str | None:
+        holder = self._lock.owner()
+        ours = self._lock.unlock(holder.id).describe() if holder else None
+        with self._explaining():
+            stack = self._existing()
+            if stack is None:
+                return ours
+            theirs = workspace.locked(stack.workspace.env_vars, self._project.pulumi_name, self._name)
+            if theirs:
+                stack.cancel()
+        return ours or theirs
+
+    def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        with self._explaining():
+            stack = self._existing()
+            if stack is None:
+                return {"version": checkpoint.VERSION, "deployment": {"resources": []}}
+            shown = ["--show-secrets"] if show_secrets else []
+            answer = self._run(stack, "stack", "export", *shown)
+        document: dict[str, Any] = json.loads(answer)
+        return document
+
+    def import_state(self, document: Mapping[str, Any]) -> None:
+        secrets = Secrets(passphrase_source(self._home / "passphrase"))
+        where = "the document to import"
+        state = checkpoint.read(document, self._project.pulumi_name, self._name, secrets, where).state
+        if violations := integrity.check(state):
+            raise StateCorrupt(f"the state is not sound: {violations[0]}", details={"violations": list(violations)})
+        with self._locked("import"), self._explaining(), tempfile.TemporaryDirectory(prefix="cloudmodel-") as folder:
+            file = Path(folder) / "state.json"
+            file.write_text(json.dumps(checkpoint.export(state, secrets) if "checkpoint" in document else document))
+            self._run(self._stack(), "stack", "import", "--file", str(file))
+
+    def verify_state(self) -> tuple[str, ...]:
+        return integrity.check(self._recorded())
+
+    def unlock(self, lock_id: str) -> None:
+        self._lock.unlock(lock_id)
+
+    def remove(self, *, force: bool = False) -> None:
+        with self._locked("remove"), self._explaining():
+            stack = self._existing()
+            if stack:
+                stack.workspace.remove_stack(self._name, force=force, preserve_config=True)
+            shutil.rmtree(self._home / "official" / "work" / self._name, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _locked(self, verb: str) -> Iterator[None]:
+        for folder in (self._home, self._home / "stacks"):
+            private_folder(folder)
+        self._lock.acquire(verb)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """What the command line says when it fails becomes one of our errors."""
+        try:
+            yield
+        except CommandError as failed:
+            text = str(failed)
+            raise failures.known(text, self._name) or failures.unknown(text, (), self._name) from None
+
+    @contextlib.contextmanager
+    def _session(self, options: Options, events: Events, *, create: bool = True) -> Iterator[Session]:
+        """A run's surroundings. Without `create` a stack that has no state yet gets one that is thrown away (I10)."""
+        started = time.monotonic()
+        warnings: list[str] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Diagnostic) and event.severity == "warning":
+                warnings.append(event.message)
+            events(event)
+
+        with contextlib.ExitStack() as exits:
+            cloud = self._local_cloud()
+            url = cloud.endpoint_url if cloud else ""
+            with self._explaining():
+                stack = self._stack(url) if create else self._existing(url)
+                if stack is None:
+                    empty = exits.enter_context(tempfile.TemporaryDirectory(prefix="cloudmodel-"))
+                    stack = self._stack(url, backend=f"file://{empty}")
+                state = read_state(stack, self._project.pulumi_name)
+                secret_config = stack.get_all_config() if self._settings.secret_keys else {}
+            refresh = options.refresh
+            if cloud and self._cloud.differs(cloud.instance_id, state):
+                listen(Diagnostic("warning", ANOTHER_CLOUD))
+                refresh = True
+            exits.enter_context(contextlib.chdir(self._project.folder))
+            exits.enter_context(importable(self._project.folder))
+            made_from = binding(
+                self._project, self._settings, self._name, self.name, cloud.instance_id if cloud else "", state
+            )
+            session = Session(
+                stack=stack, project=self._project.pulumi_name, program=self._program, command=self._command,
+                cloud=cloud, state=state, binding=made_from, refresh=refresh, events=listen, warnings=warnings,
+                started=started,
+            )  # fmt: skip
+            for entry in state.resources:
+                session.masker.learn(entry.inputs)
+                session.masker.learn(entry.outputs)
+            for value in secret_config.values():
+                if value.secret:
+                    session.masker.add(value.value)
+            yield session
+
+    def _local_cloud(self) -> Running | None:
+        if self._settings.target != "local":
+            return None
+        local = self._settings.local or Local()
+        running = localaws.start(
+            self._home / "local", region=self._settings.region, port=local.port, max_workers=local.max_workers
+        )
+        return replace(running, region=self._settings.region)
+
+    def _stack(self, url: str = "", *, exists: bool = False, backend: str = "") -> Stack:
+        folder = workspace.prepare(self._project, self._settings, self._name)
+        environment = workspace.environment(self._project, self._settings, url)
+        if backend:
+            environment[workspace.BACKEND] = backend
+        opened = LocalWorkspace(
+            work_dir=str(folder),
+            program=self._program,
+            env_vars=environment,
+            secrets_provider=self._settings.secrets_provider,
+            pulumi_command=self._command,
+        )
+        return (Stack.select if exists else Stack.create_or_select)(self._name, opened)
+
+    def _existing(self, url: str = "") -> Stack | None:
+        try:
+            return self._stack(url, exists=True)
+        except StackNotFoundError:
+            return None
+
+    def _recorded(self) -> State:
+        with self._explaining():
+            stack = self._existing()
+            if stack is None:
+                return State(self._project.pulumi_name, self._name)
+            return read_state(stack, self._project.pulumi_name)
+
+    def _run(self, stack: Stack, *words: str) -> str:
+        opened = stack.workspace
+        done = self._command.run([*words, "--stack", self._name], opened.work_dir, opened.env_vars)
+        return str(done.stdout)
+
+    def _require_plan(self, session: Session, options: Options) -> None:
+        """Raise StalePlan unless this `up` will do what was planned: the sealed plan's steps, found once more now."""
+        if options.plan:
+            plan = sealed.load(options.plan)
+            plan.binding.require(session.binding, where=str(options.plan))
+            again = session.preview(session.stack.preview, **_flags(session, options)).raise_error()
+            if plan_of(again.steps) != plan.steps:
+                raise StalePlan(
+                    "the plan is stale: the program asks for other steps now",
+                    where=str(options.plan),
+                    hint=f"cloudmodel preview --stack {self._name} --save-plan {options.plan}",
+                )
+        elif self._previewed:
+            self._previewed[0].require(session.binding, where=f"stack {self._name}")
+
+    def _done(self, session: Session, result: Result, options: Options) -> Outcome:
+        if session.cloud and result.refreshed:
+            self._cloud.remember(session.cloud.instance_id)
+        return self._outcome(session, result, options)
+
+    def _outcome(self, session: Session, result: Result, options: Options) -> Outcome:
+        result.raise_error()
+        return Outcome(
+            stack=self._name, target=self._settings.target, engine=self.name, region=self._settings.region,
+            account=ACCOUNT if session.cloud else None, steps=result.steps,
+            outputs=shown(result.outputs, show_secrets=options.show_secrets),
+            warnings=tuple(session.warnings), duration_s=time.monotonic() - session.started, binding=session.binding,
+        )  # fmt: skip
+
+
+def _common(options: Options) -> dict[str, Any]:
+    return {"parallel": options.parallel, "message": options.message}
+
+
+def _flags(session: Session, options: Options) -> dict[str, Any]:
+    return _common(options) | {"refresh": session.refresh, "replace": list(options.replace)}
+
+
+def _time(when: datetime) -> str:
+    return when.replace(tzinfo=UTC).isoformat(timespec="seconds")

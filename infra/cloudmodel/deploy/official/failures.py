@@ -1,0 +1,107 @@
+"""What Pulumi's command line says when it fails, as our errors with our exit codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cloudmodel.core.errors import (
+    CloudmodelError,
+    CredentialsMissing,
+    OperationFailed,
+    StackLocked,
+    StackNotFound,
+    UsageError,
+)
+
+NOISE = re.compile(r"^(error: )?(update failed|preview failed|refresh failed|destroy failed|\s*)$")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Words of the command line, and what they mean; the line that holds them becomes the message."""
+
+    words: str
+    error: type[CloudmodelError]
+    hint: str
+    message: str = ""
+
+
+# The first that fits decides.
+KNOWN = (
+    Known(
+        r"currently locked by|\[409\] Conflict",
+        StackLocked,
+        "wait for it; if it is gone: cloudmodel cancel --stack {stack} --engine official",
+        "the stack {stack} is locked by another run of Pulumi: {detail}",
+    ),
+    Known(
+        r"incorrect passphrase",
+        CredentialsMissing,
+        "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the passphrase that was used before",
+        "the passphrase is not the one that sealed this stack's secrets",
+    ),
+    Known(
+        r"passphrase must be set|PULUMI_CONFIG_PASSPHRASE",
+        CredentialsMissing,
+        "set PULUMI_CONFIG_PASSPHRASE, or PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds it",
+        "the stack's secrets need a passphrase, and none is set",
+    ),
+    Known(
+        r"PULUMI_ACCESS_TOKEN|pulumi login|not logged in|Unauthorized: No credentials",
+        CredentialsMissing,
+        "set PULUMI_BACKEND_URL (s3://bucket keeps the state in your account), or run `pulumi login`",
+        "Pulumi does not know where this stack's state is kept",
+    ),
+    Known(
+        r"NoCredentialProviders|no EC2 IMDS role found|No valid credential sources|ExpiredToken|InvalidClientTokenId"
+        r"|failed to refresh cached credentials|SharedConfigProfileNotExist",
+        CredentialsMissing,
+        "see `aws sts get-caller-identity`",
+    ),
+    Known(r"no stack named", StackNotFound, "cloudmodel stack ls"),
+    Known(
+        r"[Cc]ould not (find|load|install) plugin|no resource plugin|failed to (load|install) plugin",
+        UsageError,
+        "pulumi plugin install resource aws",
+    ),
+)
+
+
+def known(text: str, stack: str) -> CloudmodelError | None:
+    """The error that the words in `text` name; None where they are not known."""
+    for each in KNOWN:
+        found = re.search(rf"^.*(?:{each.words}).*$", text, re.MULTILINE)
+        if found:
+            line = found[0].strip().removeprefix("error: ")
+            detail = _holder(text) or line
+            message = each.message.format(stack=stack, detail=detail) if each.message else line
+            return each.error(message, where=f"stack {stack}", hint=each.hint.format(stack=stack))
+    return None
+
+
+def unknown(text: str, said: Sequence[tuple[str, str]], stack: str) -> CloudmodelError:
+    """What is left: errors of resources are failed operations, anything else is told in the command line's words."""
+    of_resources = [(urn, message) for urn, message in said if urn]
+    if of_resources:
+        urn, message = of_resources[0]
+        more = f" (and {len(of_resources) - 1} more failed)" if len(of_resources) > 1 else ""
+        return OperationFailed(
+            message + more,
+            where=urn,
+            hint="mend the cause and run the same command again; what succeeded is recorded",
+            details={"failed": [{"urn": urn, "message": message} for urn, message in of_resources]},
+        )
+    lines = [message for _, message in said] or [line for line in text.splitlines() if not NOISE.match(line)]
+    return CloudmodelError(
+        f"the official engine failed: {lines[-1].removeprefix('error: ') if lines else 'it did not say why'}",
+        where=f"stack {stack}",
+        hint="add --debug to see all that it said",
+    )
+
+
+def _holder(text: str) -> str:
+    """`created by root@host (pid 12) at 2026-…` of a lock's message."""
+    found = re.search(r"created by (.+?)\s*$", text, re.MULTILINE)
+    return f"held by {found[1]}" if found else ""

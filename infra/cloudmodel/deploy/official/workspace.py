@@ -1,0 +1,97 @@
+"""The folder that Pulumi's command line works in: the project's own files, as one stack of one run needs them.
+
+    .cloudmodel/official/            (0700) the file backend of local stacks is `.pulumi` in it
+        work/<stack>/Pulumi.yaml     the project's, with the project's folder as the place of its program
+        work/<stack>/Pulumi.<stack>.yaml
+        plugin/                      our provider, for local stacks
+
+The project's own files are never written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cloudmodel.core.files import private_folder, write_text
+from cloudmodel.deploy.official import plugin
+from cloudmodel.engine.secrets import TEXT, passphrase_source
+from cloudmodel.settings.model import Project, StackSettings
+
+PRIVATE = ".cloudmodel"
+BACKEND = "PULUMI_BACKEND_URL"
+QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+def prepare(project: Project, settings: StackSettings, stack: str) -> Path:
+    """Write the folder for `stack` and return it."""
+    home = project.folder / PRIVATE / "official"
+    folder = home / "work" / stack
+    for each in (home.parent, home, folder.parent, folder):
+        private_folder(each)
+    description = _document(project.folder / "Pulumi.yaml")
+    description |= {"runtime": "python", "main": str(project.folder)}
+    if settings.target == "local":
+        place = plugin.write_launcher(home / "plugin")
+        description["plugins"] = {"providers": [{"name": "aws", "path": str(place)}]}
+        description.pop("backend", None)
+    _write(folder / "Pulumi.yaml", description)
+    file = folder / f"Pulumi.{stack}.yaml"
+    # What the command line added to its own copy (the salt that it made) stays.
+    _write(file, _document(file) | _with_region(_document(settings.path), settings.region))
+    return folder
+
+
+def environment(project: Project, settings: StackSettings, cloud_url: str) -> dict[str, str]:
+    """The variables of one run. Raises CredentialsMissing for a passphrase file that cannot be read.
+
+    A local stack has its backend, Pulumi home, passphrase and plugin in the project's private folder; any other stack
+    uses what the user has set, as Pulumi does.
+    """
+    home = project.folder / PRIVATE
+    if settings.target != "local":
+        return dict(QUIET)
+    return {
+        **QUIET,
+        BACKEND: os.environ.get(BACKEND) or f"file://{home / 'official'}",
+        "PULUMI_HOME": str(home / "official" / "home"),
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        TEXT: passphrase_source(home / "passphrase")(True).text,
+        plugin.LOCAL_URL: cloud_url,
+    }
+
+
+def locked(environment: Mapping[str, str], project: str, stack: str) -> str | None:
+    """Who holds Pulumi's own lock, where the backend is a folder; a fixed text where that cannot be seen from here."""
+    backend = environment.get(BACKEND) or os.environ.get(BACKEND, "")
+    if not backend.startswith("file://"):
+        return "whoever held Pulumi's own lock"
+    folder = Path(backend.removeprefix("file://")) / ".pulumi" / "locks" / "organization" / project / stack
+    for file in sorted(folder.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            owner = json.loads(file.read_bytes())
+            return f"Pulumi's own lock of {owner['username']} on {owner['hostname']} (pid {owner['pid']})"
+    return None
+
+
+def _document(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(FileNotFoundError):
+        return dict(yaml.safe_load(path.read_text()) or {})
+    return {}
+
+
+def _with_region(document: dict[str, Any], region: str) -> dict[str, Any]:
+    config = dict(document.get("config") or {})
+    if not {"aws:region", "aws:config:region"} & set(config):
+        config["aws:region"] = region
+    return document | {"config": config}
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    write_text(path, yaml.safe_dump(document, sort_keys=False), mode=0o600)
