@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -196,12 +197,19 @@ class EmbeddedEngine:
         return () if self._settings.target == "local" else ("aws:allowedAccountIds",)
 
     def _config(self) -> dict[str, str]:
-        salt, secret = self._settings.encryption_salt or "", self._settings.secret_keys
+        secret = self._settings.secret_keys
         return {
-            key: self._secrets.decrypt(value, salt) if key in secret else value
+            key: self._opened(value) if key in secret else value
             for key, value in self._settings.raw.items()
             if key not in self._left_out
         }
+
+    def _opened(self, value: str) -> str:
+        """A secret of the settings file: sealed text, or JSON with sealed texts in it."""
+        salt = self._settings.encryption_salt or ""
+        if value.startswith(("{", "[")):
+            return json.dumps(self._secrets.config(json.loads(value), salt))
+        return self._secrets.decrypt(value, salt)
 
     def _plan(self, current: Binding, options: Options) -> engine.Plan | None:
         """What this `up` may do: the sealed plan's steps, or those that this engine previewed a moment ago."""

@@ -26,6 +26,7 @@ from cloudmodel.engine.ledger import Ledger
 from cloudmodel.engine.masking import Masker
 from cloudmodel.engine.normal import ordered
 from cloudmodel.engine.planner import Plan
+from cloudmodel.engine.printed import said
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.registry import Settings
 from cloudmodel.engine.reporting import Control, Failure, Halted, Reporter, masked_error
@@ -250,6 +251,7 @@ class _Session:
             address: Any = None
             if run.transport == "grpc":
                 address = stack.enter_context(serving(monitor, engine, max(MIN_THREADS, 4 * run.parallel) + 8))
+            stack.enter_context(said(lambda line: self._reporter.say("info", line)))
             raised = evaluate(
                 Evaluation(
                     program=run.program,

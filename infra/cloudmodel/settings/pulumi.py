@@ -88,6 +88,10 @@ def stack_settings(project: Project, stack: str, document: Document) -> StackSet
     for name in TOP_KEYS[1:]:
         if not isinstance(content.get(name, ""), str):
             problems.append(Problem(document.mark((name,)), name, "must be text"))
+    for key in config:
+        if _secure(config[key]) and not (content.get("encryptionsalt") or content.get("encryptedkey")):
+            message = "is sealed, and the file has no `encryptionsalt` (`pulumi config set --secret` writes both)"
+            problems.append(Problem(document.mark(("config", key)), key, message))
     if problems:
         raise invalid(SettingsInvalid, document.path, problems)
     assert settings is not None and account is not None
