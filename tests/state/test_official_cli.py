@@ -1,4 +1,4 @@
-"""Pulumi's own CLI as the judge of the form: collected where `pulumi` is on the path (see conftest)."""
+"""Pulumi's own CLI as the judge of the form."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from cloudmodel.engine.secrets import Passphrase, Secrets
 from cloudmodel.engine.state import State
 
 PHRASE = "correct horse"
+
+pytestmark = pytest.mark.official_engine
 
 
 @pytest.fixture(autouse=True, scope="module")
