@@ -68,10 +68,11 @@ def test_the_reference_project_is_packaged_and_planned_without_an_account(shell:
         settings = shell.folder / f"stacks/Pulumi.{stack}.yaml"
         settings.write_text(settings.read_text().replace(f"sha256:{'0' * 64}\n", f"{digest}\n", 1))
         plan = shell.json("preview", "--stack", stack, "--offline")
+        assert any("without credentials" in warning for warning in plan["warnings"])
         assert plan["target"] == "aws"
         assert "account" not in plan
         assert plan["summary"]["create"] == len(plan["steps"]) > 20
-    shell.run("-C", "stacks", "local", "stop")
+    assert not shell.json("local", "status")["running"], "an offline plan leaves nothing running"
 
 
 def test_a_folder_may_have_blanks_and_letters_of_any_script(shell: Shell) -> None:

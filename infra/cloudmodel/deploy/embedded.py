@@ -41,6 +41,7 @@ from cloudmodel.settings.model import Local, Project, StackSettings
 
 PRIVATE = ".cloudmodel"
 PARALLEL = 8
+OFFLINE = f"planned without credentials, in the local AWS's account: names that hold {ACCOUNT} hold yours on AWS"
 
 
 @dataclass
@@ -148,7 +149,7 @@ class EmbeddedEngine:
 
     @contextlib.contextmanager
     def _recorded(self, verb: str, options: Options) -> Iterator[Journal]:
-        if self._settings.target != "local":
+        if self._offline:
             raise Unsupported(
                 f"an offline plan cannot be carried out: {verb} needs the official engine",
                 where=f"stack {self._stack}, target {self._settings.target}",
@@ -161,10 +162,9 @@ class EmbeddedEngine:
     def _session(self, state: State, options: Options, events: Events) -> Iterator[_Session]:
         """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI."""
         started = time.monotonic()
-        local = self._settings.local or Local()
-        running = localaws.start(
-            self._home / "local", region=self._settings.region, port=local.port, max_workers=local.max_workers
-        )
+        local, home = self._settings.local or Local(), self._home / "local"
+        only_for_this_plan = self._offline and localaws.status(home) is None
+        running = localaws.start(home, region=self._settings.region, port=local.port, max_workers=local.max_workers)
         # One local AWS serves the stacks of every region; `running.region` is that of the stack that started it.
         cloud = replace(running, region=self._settings.region)
         another_cloud = self._cloud.differs(cloud.instance_id, state)
@@ -182,26 +182,32 @@ class EmbeddedEngine:
 
         if another_cloud:
             listen(Diagnostic("warning", ANOTHER_CLOUD))
+        if self._offline:
+            listen(Diagnostic("warning", OFFLINE))
         run = engine.Run(
             project=self._project.pulumi_name, stack=self._stack, program=script(self._project.folder),
             providers=provider, config=self._config(), secret_keys=self._settings.secret_keys,
             parallel=options.parallel or PARALLEL, folder=self._project.folder,
         )  # fmt: skip
-        with contextlib.chdir(self._project.folder), importable(self._project.folder):
-            made_from = binding(self._project, self._settings, self._stack, self.name, cloud.instance_id, state)
-            yield _Session(cloud, run, made_from, options.refresh or another_cloud, listen, warnings, started)
+        try:
+            with contextlib.chdir(self._project.folder), importable(self._project.folder):
+                made_from = binding(self._project, self._settings, self._stack, self.name, cloud.instance_id, state)
+                yield _Session(cloud, run, made_from, options.refresh or another_cloud, listen, warnings, started)
+        finally:
+            if only_for_this_plan:
+                localaws.stop(home)
 
     @property
-    def _left_out(self) -> tuple[str, ...]:
-        """An offline plan is made in the local AWS's account, whatever accounts the stack may touch."""
-        return () if self._settings.target == "local" else ("aws:allowedAccountIds",)
+    def _offline(self) -> bool:
+        """Whether a stack of a real account is planned, without credentials."""
+        return self._settings.target != "local"
 
     def _config(self) -> dict[str, str]:
         secret = self._settings.secret_keys
         return {
             key: self._opened(value) if key in secret else value
             for key, value in self._settings.raw.items()
-            if key not in self._left_out
+            if not (self._offline and key == "aws:allowedAccountIds")  # the plan is made in the local AWS's account
         }
 
     def _opened(self, value: str) -> str:
