@@ -17,6 +17,8 @@ from cloudmodel.core.errors import Cancelled, UsageError
 from cloudmodel.deploy.official.cli import manual
 
 Line = Callable[[str], object]
+# What `stop` ends, and what does not begin after it; questions about the state are answered all the same.
+RUNS = ("preview", "up", "refresh", "destroy")
 
 
 class Command(PulumiCommand):
@@ -44,6 +46,7 @@ class Command(PulumiCommand):
 
     @property
     def stopped(self) -> bool:
+        """Whether `stop` was called."""
         return self._stopped
 
     def run(
@@ -56,9 +59,9 @@ class Command(PulumiCommand):
     ) -> CommandResult:
         """Run `pulumi ARGS`. Raises CommandError when it fails, Cancelled when it was stopped before it started."""
         with self._lock:
-            if self._stopped:
+            if self._stopped and args[0] in RUNS:
                 raise Cancelled("the run was stopped before it began")
-            self._running = subprocess.Popen(
+            process = subprocess.Popen(
                 [self.command, "--non-interactive", *args],
                 cwd=cwd,
                 env={**os.environ, "PATH": self._path, **additional_env, "PULUMI_AUTOMATION_API": "true"},
@@ -69,7 +72,7 @@ class Command(PulumiCommand):
                 errors="replace",
                 start_new_session=True,
             )
-            process = self._running
+            self._running = process if args[0] in RUNS else None
         lines: tuple[list[str], list[str]] = ([], [])
         assert process.stdout and process.stderr
         readers = [

@@ -81,7 +81,12 @@ class Session:
         """Carry `method` out."""
         alone = method.__name__ == "refresh"
         reporter, _, error = self._run(method, preview=False, refresh_alone=alone, **flags)
-        after = read_state(self.stack, self.project) if not isinstance(error, Cancelled) or self.cloud else self.state
+        try:
+            after = read_state(self.stack, self.project)
+        except CommandError:
+            if error is None:
+                raise
+            after = self.state
         return self._result(reporter, error, after, after.resources, refreshed=refreshed and error is None)
 
     def _run(

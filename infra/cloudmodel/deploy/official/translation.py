@@ -19,7 +19,7 @@ from cloudmodel.engine import urn as urns
 from cloudmodel.engine.diff import changed_keys, described
 from cloudmodel.engine.reporting import Failure, Reporter
 from cloudmodel.engine.state import Resource
-from cloudmodel.engine.step import Op, Step
+from cloudmodel.engine.step import Change, Op, Step
 
 # Operations that have another name in ours.
 OPS = {
@@ -39,7 +39,7 @@ class Translator:
 
     def __init__(self, reporter: Reporter, *, refresh_alone: bool = False) -> None:
         self.errors: list[tuple[str, str]] = []  # (URN or empty, what was said)
-        self.seen: dict[str, Resource] = {}
+        self.seen: dict[str, Resource] = {}  # what each resource became
         self._reporter = reporter
         self._refresh_alone = refresh_alone
         self._refreshing: set[str] = set()
@@ -84,7 +84,8 @@ class Translator:
             self._refreshed(told)
             return
         step = _step(told)
-        self._remember(told)
+        if step.new:
+            self.seen[step.urn] = step.new
         if default_provider(step):
             return
         identity = (step.urn, step.op, step.old.id if step.old else "")
@@ -100,14 +101,14 @@ class Translator:
     def _refreshed(self, told: StepEventMetadata) -> None:
         op = REFRESHED.get(told.op.value, Op.REFRESH)
         old, new = _resource(told.old), _resource(told.new)
-        entry = new or old
-        readable = entry is not None and entry.custom and not urns.is_provider(told.type)
-        if op is Op.SAME and not (self._refresh_alone and readable):
-            return
-        diff: Mapping[str, Any] = {}
+        diff: Mapping[str, Change] = {}
         if op is Op.REFRESH and old and new:
             diff = described(changed_keys(old.outputs, new.outputs), old.outputs, new.outputs)
             diff |= described(changed_keys(old.inputs, new.inputs), old.inputs, new.inputs)
+            op = op if diff else Op.SAME
+        readable = bool(new and new.custom) and not urns.is_provider(told.type)
+        if op is Op.SAME and not (self._refresh_alone and readable):
+            return
         note = "gone" if op is Op.DELETE else ""
         self._reporter.done(Step(op, told.urn, told.type, diff=diff, old=old, new=new, note=note))
 
@@ -130,11 +131,6 @@ class Translator:
         for step, since in self._room:
             self._reporter.done(step, since, before=urn)
         self._room.clear()
-
-    def _remember(self, told: StepEventMetadata) -> None:
-        entry = _resource(told.new) or _resource(told.old)
-        if entry:
-            self.seen[told.urn] = entry
 
 
 def _step(told: StepEventMetadata) -> Step:
