@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def command(context: Context, bundle: str | None, port: int, host: str) -> None:
             folder = Path(scratch) / "model"
             extract(path, folder)
         note(f"serving {path} on http://{host}:{port} (Ctrl-C ends it)")
+        gc.enable()
         serve(folder, host, port)
     if context.json:
         emit("serve", {"bundle": str(path), "host": host, "port": port})
