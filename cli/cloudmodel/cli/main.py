@@ -125,8 +125,8 @@ def cli() -> None:
 
 def run() -> None:
     """The console script: runs the command line and ends the process with its exit code."""
-    # A verb is over soon: looking for garbage among the classes of pulumi and boto3 costs a fifth of a preview's CPU and
-    # finds next to nothing. `serve`, which stays, turns it on again.
+    # A verb is over soon: looking for garbage among the classes of pulumi and boto3 costs a fifth of a preview's
+    # CPU and finds next to nothing. `serve`, which stays, turns it on again.
     gc.disable()
     sys.exit(answer(sys.argv[1:]))
 
