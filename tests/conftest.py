@@ -1,36 +1,44 @@
-"""Tests marked `official_engine` need Pulumi's own command line, which is no Python package.
-
-Where there is none they are left out, and one line says how many.
-"""
+"""Some tests need a program that is no Python package. Where there is none they are left out, and one line a marker
+says how many: never silently."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-LEFT_OUT = pytest.StashKey[int]()
+from terraform import VARIABLE, mirror
+
+NEEDS: dict[str, tuple[Callable[[], object], str]] = {
+    "official_engine": (lambda: shutil.which("pulumi"), "no pulumi here (`make engine` builds it with Go)"),
+    "terraform": (mirror, f"no terraform here, or {VARIABLE} names no mirror that holds its AWS provider"),
+}
+"""By marker: what finds the program, and what is said where there is none."""
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if shutil.which("pulumi"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("official_engine")]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
-    config.stash[LEFT_OUT] = len(left_out)
+    counts: dict[str, int] = {}
+    for marker, (finds, _) in NEEDS.items():
+        if finds():
+            continue
+        left_out = [item for item in items if item.get_closest_marker(marker)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+        counts[marker] = len(left_out)
+    config.stash[LEFT_OUT] = counts
     if hasattr(config, "workeroutput"):  # a worker of pytest-xdist, whose collections are all the same
-        config.workeroutput["left_out"] = len(left_out)
+        config.workeroutput["left_out"] = counts
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if count := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.write_line(
-            f"{count} tests marked official_engine are left out: no pulumi here (`make engine` builds it with Go)"
-        )
+    for marker, count in config.stash.get(LEFT_OUT, {}).items():
+        if count:
+            terminalreporter.write_line(f"{count} tests marked {marker} are left out: {NEEDS[marker][1]}")

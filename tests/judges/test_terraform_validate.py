@@ -1,0 +1,124 @@
+"""Terraform's AWS provider judges every planned resource: names, required properties, enums, patterns and ranges."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import botocore.session
+import pytest
+
+from terraform import Terraform
+
+pytestmark = pytest.mark.terraform
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/serving"
+KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/team/serving@sha256:" + "0" * 64
+
+STACKS: dict[str, dict[str, Any]] = {
+    "reference": {},
+    "aws": {
+        "target": "aws",
+        "aws:region": "us-east-1",
+        "aws:allowedAccountIds": [ACCOUNT],
+        "existing": {"image": IMAGE},
+    },
+    "china": {"aws:region": "cn-north-1"},
+    "government": {"aws:region": "us-gov-west-1"},
+    "existing": {"existing": {"role": ROLE, "key": KEY, "bucket": "acme-models", "name_prefix": "acme"}},
+    "boundary": {"existing": {"boundary": f"arn:aws:iam::{ACCOUNT}:policy/boundary"}},
+    "own-key": {"encryption": {"key": KEY}},
+    "notify": {"alarms": {"notify": ["a@example.com", f"arn:aws:sns:us-east-1:{ACCOUNT}:pager"]}},
+    "thresholds": {"alarms": {"error_rate": 2, "p99_ms": 250, "saturation": 80}},
+    "environment": {"environment": {"A": "", "OMP_NUM_THREADS": "1", "TEMPLATE": "${not} %{one}"}},
+    "timeouts": {"timeouts": {"startup": 3600, "download": 60}},
+    "protect": {"protect": True},
+    "fixed": {"scaling": {"min": 2, "max": 2}},
+    "concurrency": {"scaling": {"min": 1, "max": 7, "metric": "concurrency"}},
+    "cooldowns": {"scaling": {"min": 2, "max": 9, "scale_in_cooldown": 7, "scale_out_cooldown": 8}},
+    "burst": {"instance": "ml.t2.medium", "scaling": {"min": 2, "max": 2}},
+    "nvme": {"instance": "ml.c5d.large"},
+    "gpu": {"instance": "ml.g5.12xlarge"},
+    "arm": {"instance": "ml.c8g.medium"},
+    "online": {"network": {"isolation": False}},
+    "tags": {"tags": {"cost center": "a=b+c@d", "owner": "vision"}},
+}
+"""Every setting that changes what is planned, each on the reference stack."""
+NEWER_TYPES = frozenset({"ml.c8g.medium"})
+"""Instance types that came after provider 5.100: it refuses them, botocore's list of SageMaker's own types has them."""
+
+
+def test_every_planned_resource_passes_the_providers_own_checks(
+    evaluate: Any, bundle: Any, terraform: Terraform
+) -> None:
+    STACKS["aws"]["bundle"] = bundle()
+    planned = [
+        (each.type, f"{stack}__{each.name}", each.inputs)
+        for stack, settings in STACKS.items()
+        for each in evaluate(stack, **settings).resources
+        if each.type.startswith("aws:")
+    ]
+    assert len(planned) > 17 * len(STACKS)
+    told = terraform.complaints(planned)
+    refused = {each.rsplit("got ", 1)[1].strip() for each in told if "expected instance_type to be one of" in each}
+    assert [each for each in told if "expected instance_type to be one of" not in each] == []
+    assert refused == NEWER_TYPES
+
+
+def test_the_instance_types_that_the_provider_is_too_old_for_are_awss() -> None:
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    assert set(model.shape_for("ProductionVariantInstanceType").enum) >= NEWER_TYPES
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "aws:sagemaker/endpoint:Endpoint": {"name": "digits", "endpointConfigName": "digits"},
+    "aws:sagemaker/endpointConfiguration:EndpointConfiguration": {
+        "productionVariants": [{"modelName": "digits", "instanceType": "ml.c7i.large", "initialInstanceCount": 1}]
+    },
+    "aws:sagemaker/model:Model": {"executionRoleArn": ROLE, "primaryContainer": {"image": IMAGE}},
+    "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": 30},
+    "aws:kms/key:Key": {"deletionWindowInDays": 30},
+    "aws:appautoscaling/target:Target": {
+        "maxCapacity": 2,
+        "minCapacity": 1,
+        "resourceId": "endpoint/digits/variant/main",
+        "scalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "serviceNamespace": "sagemaker",
+    },
+}
+
+
+def test_the_judge_is_content_with_what_is_good(terraform: Terraform) -> None:
+    assert terraform.complaints((token, "good", inputs) for token, inputs in GOOD.items()) == []
+
+
+def test_the_judge_says_no_to_each_kind_of_mistake(terraform: Terraform) -> None:
+    variant = GOOD["aws:sagemaker/endpointConfiguration:EndpointConfiguration"]["productionVariants"][0]
+    mistakes: dict[str, tuple[str, dict[str, Any], str]] = {
+        "pattern": ("aws:sagemaker/endpoint:Endpoint", {"name": "under_score"}, "only alphanumeric"),
+        "enum": (
+            "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
+            {"productionVariants": [variant | {"instanceType": "ml.unheard.of"}]},
+            "expected instance_type to be one of",
+        ),
+        "range": ("aws:kms/key:Key", {"deletionWindowInDays": 31}, "to be in the range (7 - 30)"),
+        "number": ("aws:cloudwatch/logGroup:LogGroup", {"retentionInDays": 31}, "to be one of"),
+        "unknown": ("aws:sagemaker/endpoint:Endpoint", {"colour": "red"}, 'named "colour"'),
+        "nested": (
+            "aws:sagemaker/model:Model",
+            {"primaryContainer": {"image": IMAGE, "colour": "red"}},
+            'named "colour"',
+        ),
+        "arn": ("aws:sagemaker/model:Model", {"executionRoleArn": "serving"}, "is an invalid ARN"),
+        "type": ("aws:appautoscaling/target:Target", {"maxCapacity": "many"}, "number"),
+    }
+    planned = [(token, name, GOOD[token] | wrong) for name, (token, wrong, _) in mistakes.items()]
+    missing = "aws:sagemaker/endpoint:Endpoint"
+    told = terraform.complaints([*planned, (missing, "missing", {"name": "digits"})])
+    said = {name: [each for each in told if re.match(rf"\S+\.{name}\b", each)] for name in (*mistakes, "missing")}
+    for name, (_, _, words) in mistakes.items():
+        assert any(words in each for each in said[name]), (name, said[name])
+    assert any('"endpoint_config_name" is required' in each for each in said["missing"])
+    assert all(len(each) == 1 for each in said.values()), said
