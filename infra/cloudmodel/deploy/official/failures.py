@@ -62,9 +62,10 @@ KNOWN = (
     ),
     Known(r"no stack named", StackNotFound, "cloudmodel stack ls"),
     Known(
-        r"[Cc]ould not (find|load|install) plugin|no resource plugin|failed to (load|install) plugin",
+        r"Could not automatically download and install|[Cc]ould not (find|load|install) plugin|no resource plugin"
+        r"|failed to (load|install) plugin",
         UsageError,
-        "pulumi plugin install resource aws",
+        "pulumi plugin install resource aws (the version that the message names)",
     ),
 )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grpc import RpcError
 from pulumi.automation import CommandError, Stack
 
 from cloudmodel.core.errors import Cancelled, CloudmodelError
@@ -111,13 +112,16 @@ class Session:
             return Cancelled(STOPPED, hint="run the same command again to go on")
         if isinstance(raised, CloudmodelError):
             return raised
-        if raised is not None:
+        said = "\n".join([text, *(message for _, message in translator.errors)])
+        told = failures.known(said, self.stack.name) or reporter.verdict(Control())
+        if told:
+            return told
+        if raised is not None and not isinstance(raised, RpcError):  # that is the engine's end, not the program's
             return CloudmodelError(
                 f"the program raised {type(raised).__name__}: {raised}",
                 hint="mend the program; what was already made is recorded",
             )
-        told = failures.known(text, self.stack.name)
-        return told or reporter.verdict(Control()) or failures.unknown(text, translator.errors, self.stack.name)
+        return failures.unknown(text, translator.errors, self.stack.name)
 
     def _result(
         self,
