@@ -8,7 +8,7 @@ EDITABLE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation 
 PULUMI := github.com/pulumi/pulumi
 PULUMI_VERSION := $(PULUMI)/sdk/v3/go/common/version.Version
 
-.PHONY: demo test engine check lint types floors lock changelog clean
+.PHONY: demo test engine check lint types floors lock replace-paths changelog clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -58,6 +58,10 @@ lock: | $(BIN)/python
 	  --custom-compile-command "make lock" --group build pyproject.toml -o requirements/core.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements/core.txt --group build --group test pyproject.toml -o requirements/test.txt
+
+# Asks terraform's AWS provider again what forces a replacement; review the difference before committing it.
+replace-paths: $(VENV)/.test
+	PYTHONPATH=tests/support $(BIN)/python tools/replace_paths.py
 
 # Moves the fragments of changelog.d/ into CHANGELOG.md: make changelog VERSION=0.1.0
 changelog: $(VENV)/.test

@@ -19,7 +19,7 @@ from typing import Any
 VARIABLE = "CLOUDMODEL_TERRAFORM_MIRROR"
 VERSION = "5.100.0"
 PROVIDER = "registry.terraform.io/hashicorp/aws"
-DEADLINE = 300
+DEADLINE = 150
 
 TYPES = {"aws:s3/bucketObjectv2:BucketObjectv2": "aws_s3_object"}
 """Types whose name is not the token's in snake case."""

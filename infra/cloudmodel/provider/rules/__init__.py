@@ -1,6 +1,7 @@
 """The tables of all resource types: which properties exist, are required, replace, are computed, name themselves.
 
-A new property or type edits a table only. Judge: tests/provider/test_wire_names.py, which walks pulumi_aws.
+A new property or type edits a table only. Judges: tests/provider/test_wire_names.py, which walks pulumi_aws, and
+tests/judges/test_replacements.py, which holds what terraform planned.
 Source of `replaces` and `default`: the schemas of terraform-provider-aws 6, which pulumi_aws 7 is generated from.
 """
 
