@@ -98,6 +98,24 @@ def test_a_port_in_use_is_named_with_its_holder(home: Path) -> None:
     assert start(home, port=port).endpoint_url == f"http://127.0.0.1:{port}"
 
 
+def test_a_file_that_is_closed_meanwhile_hides_no_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    readlink = Path.readlink
+    seen: list[Path] = []
+
+    def vanishing(path: Path) -> Path:
+        if path.parent == Path(f"/proc/{os.getpid()}/fd") and not seen:
+            seen.append(path)
+            raise FileNotFoundError
+        return readlink(path)
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setattr(Path, "readlink", vanishing)
+        assert f"process {os.getpid()}" in str(identity.listener(other.getsockname()[1]))
+    assert seen
+
+
 def test_another_port_than_the_running_ones_is_refused(home: Path) -> None:
     running = start(home)
     taken = int(running.endpoint_url.rpartition(":")[2])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,13 +81,21 @@ def listener(port: int) -> str | None:
     """Who listens on `port` of this machine, as `process 123 (name)`; None where that cannot be found out."""
     sockets = set(_listening_inodes(port))
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            for entry in (folder / "fd").iterdir():
-                if str(entry.readlink()) in sockets:
-                    return f"process {folder.name} ({(folder / 'comm').read_text().strip()})"
-        except OSError:
-            continue  # another user's process, or one that has just ended
+        if not sockets.isdisjoint(_open_files(folder)):
+            with contextlib.suppress(OSError):
+                return f"process {folder.name} ({(folder / 'comm').read_text().strip()})"
     return None
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    """What a process has open; nothing of another user's process or of one that has just ended."""
+    try:
+        entries = list((process / "fd").iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        with contextlib.suppress(OSError):  # closed since it was listed: the others are still of interest
+            yield str(entry.readlink())
 
 
 def _listening_inodes(port: int) -> list[str]:
