@@ -161,13 +161,23 @@ def test_a_server_that_does_not_answer_is_said_so_and_can_be_stopped(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = start(home)
-    monkeypatch.setattr(server, "ANSWER", 0.2)
-    monkeypatch.setattr(server, "SHUTDOWN", 0.2)
+    for patience in ("ANSWER", "SHUTDOWN", "DYING"):
+        monkeypatch.setattr(server, patience, 0.2)
     os.kill(running.pid, signal.SIGSTOP)
     with pytest.raises(LocalCloudUnavailable, match="does not answer") as caught:
         server.status(home)
     assert caught.value.hint == "cloudmodel local stop, then try again"
     assert server.stop(home)
+    assert server.status(home) is None
+
+
+def test_a_killed_server_that_the_system_still_lists_is_no_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = start(home)
+    record = identity.read(home)
+    assert record is not None
+    os.kill(running.pid, signal.SIGKILL)
+    sees = iter([record.pid_started] * 3)  # its connections are closed before it is gone
+    monkeypatch.setattr(identity, "started", lambda pid: next(sees, None))
     assert server.status(home) is None
 
 

@@ -32,6 +32,7 @@ MAX_WORKERS = max(4, os.cpu_count() or 1)
 STARTUP = 60.0
 SHUTDOWN = 30.0
 ANSWER = 10.0
+DYING = 5.0
 LOG_LINES = 12
 LEAST_SPACE = 1 << 16
 
@@ -89,10 +90,7 @@ def stop(home: Path) -> bool:
                 os.kill(record.pid, number)
             except ProcessLookupError:
                 break
-            deadline = time.monotonic() + patience
-            while record.alive and time.monotonic() < deadline:
-                time.sleep(0.02)
-            if not record.alive:
+            if _ends(record, within=patience):
                 break
         (home / FILE).unlink(missing_ok=True)
         return True
@@ -113,10 +111,26 @@ def _find(home: Path) -> tuple[Record, dict[str, Any]] | None:
     record = read(home)
     if record is None or not record.alive:
         return None
-    document = _ask(record, "/_cloudmodel/status")
+    try:
+        document = _ask(record, "/_cloudmodel/status")
+    except LocalCloudUnavailable:
+        # A killed process closes its connections before the system lists it as ended.
+        if _ends(record, within=DYING):
+            return None
+        raise
     if document.get("pid") != record.pid:
         return None
     return record, document
+
+
+def _ends(record: Record, within: float) -> bool:
+    """Whether the process of `record` has ended, or does within that many seconds."""
+    deadline = time.monotonic() + within
+    while record.alive:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _ask(record: Record, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> dict[str, Any]:
