@@ -19,11 +19,14 @@
     │   ├── ModelUnreadable             cut short, empty, or not what its name says
     │   └── BundleChanged               bytes differ from the digest that names them
     ├── GateNotMet                 15   accuracy, fidelity or parity
+    │   └── Undecidable                 too few samples to tell
     ├── StackLocked                16
     ├── StalePlan                  17
     ├── StateCorrupt                1   a state that must not be used or overwritten
     ├── SaveFailed                  1   the state could not be written; the journal has everything
     ├── LocalCloudUnavailable       1   the local AWS is dead, or its port is taken
+    ├── StepFailed                  1   a step of an optimization recipe cannot be done here
+    │   └── NothingChanged              it ran, and the model is what it was
     └── InvocationFailed            1   an endpoint answered with an error
 
 Codes 0 to 9 have the meanings that Pulumi publishes for its own CLI; 10 and above are ours.
@@ -169,6 +172,10 @@ class GateNotMet(CloudmodelError):
     code = 15
 
 
+class Undecidable(GateNotMet):
+    """The data cannot tell whether the gate is met; the message says how many samples would."""
+
+
 class StackLocked(CloudmodelError):
     """Another run holds the stack."""
 
@@ -195,3 +202,11 @@ class LocalCloudUnavailable(CloudmodelError):
 
 class InvocationFailed(CloudmodelError):
     """An endpoint answered a prediction request with an error."""
+
+
+class StepFailed(CloudmodelError):
+    """A step of an optimization recipe failed, ran out of its limits, or cannot be applied to this model."""
+
+
+class NothingChanged(StepFailed):
+    """A step of an optimization recipe ran without an error and changed nothing."""

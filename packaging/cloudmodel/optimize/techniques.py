@@ -1,0 +1,27 @@
+"""The table of all techniques; a technique's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+
+from cloudmodel.core.errors import UsageError
+from cloudmodel.optimize.technique import Technique
+
+TECHNIQUES: Mapping[str, str] = {}
+"""A technique's name -> `module:Class` below `cloudmodel.optimize`."""
+
+
+def find(name: str, *, where: str | None = None) -> Technique:
+    """The technique that a recipe calls `name`. Raises UsageError naming the nearest one."""
+    if name not in TECHNIQUES:
+        near = " or ".join(get_close_matches(name, TECHNIQUES))
+        raise UsageError(
+            f"There is no technique {name!r}",
+            where=where,
+            hint=f"did you mean {near}?" if near else f"one of: {', '.join(sorted(TECHNIQUES))}",
+        )
+    module, _, attribute = TECHNIQUES[name].partition(":")
+    technique: Technique = getattr(import_module(f"cloudmodel.optimize.{module}"), attribute)()
+    return technique
