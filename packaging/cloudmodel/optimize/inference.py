@@ -1,0 +1,71 @@
+"""A model's answers to all rows of a data set, computed by onnxruntime with one thread: the same on every run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudmodel.core.errors import StepFailed
+from cloudmodel.formats.model import Signature
+from cloudmodel.optimize.data import Dataset
+
+Array = NDArray[Any]
+BATCH = 32
+
+
+def open_session(model: Path, *, threads: int = 1, optimize: bool = True) -> Any:
+    """A session as the serving code opens it, without spinning threads: two that spin steal from each other.
+
+    Raises StepFailed where onnxruntime cannot load the file.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise StepFailed(
+            f"onnxruntime cannot load it: {' '.join(str(error).split())[:300]}", where=str(model)
+        ) from None
+
+
+def batches(data: Dataset, signature: Signature, size: int = BATCH) -> Iterator[tuple[dict[str, Array], int]]:
+    """All rows in order as inputs of a session, and how many of each batch are new: where the model fixes its batch,
+    the last one is filled up with rows from the beginning."""
+    fixed = next(
+        (tensor.shape[0] for tensor in signature.inputs if tensor.shape and isinstance(tensor.shape[0], int)), None
+    )
+    size = fixed or size
+    for start in range(0, len(data), size):
+        new = min(size, len(data) - start)
+        rows = (np.arange(start, start + (size if fixed else new))) % len(data)
+        yield {name: array[rows] for name, array in data.inputs.items()}, new
+
+
+def answers(model: Path | Any, data: Dataset, signature: Signature) -> dict[str, Array]:
+    """Every output by name, in the model's order, rows joined. Raises StepFailed where the model fails on a row or
+    answers with another number of rows."""
+    session = open_session(model) if isinstance(model, Path) else model
+    names = [output.name for output in signature.outputs]
+    parts: dict[str, list[Array]] = {name: [] for name in names}
+    for inputs, new in batches(data, signature):
+        given = len(next(iter(inputs.values())))
+        try:
+            found = session.run(names, inputs)
+        except Exception as error:
+            raise StepFailed(f"It fails on the project's data: {' '.join(str(error).split())[:300]}") from None
+        for name, array in zip(names, found, strict=True):
+            if array.ndim == 0 or len(array) != given:
+                raise StepFailed(f"Output {name!r} {list(array.shape)} has no row for each of {given} inputs")
+            parts[name].append(array[:new])
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
