@@ -9,7 +9,17 @@ from importlib import import_module
 from cloudmodel.core.errors import UsageError
 from cloudmodel.optimize.technique import Technique
 
-TECHNIQUES: Mapping[str, str] = {}
+TECHNIQUES: Mapping[str, str] = {
+    "slim": "graph.simplify:Slim",
+    "onnxoptimizer": "graph.simplify:OnnxOptimizer",
+    "onnxscript": "graph.simplify:ScriptOptimizer",
+    "ort-basic": "graph.simplify:OrtBasic",
+    "opset": "graph.opset:Opset",
+    "fuse-transformer": "graph.fusion:Fuse",
+    "dynamic-int8": "quantize.dynamic:DynamicInt8",
+    "static-int8": "quantize.static:StaticInt8",
+    "weight-only": "quantize.weight_only:WeightOnly",
+}
 """A technique's name -> `module:Class` below `cloudmodel.optimize`."""
 
 

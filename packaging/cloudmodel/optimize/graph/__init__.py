@@ -1,0 +1,1 @@
+"""Techniques that rewrite the graph and keep its arithmetic: the same answers from fewer or faster nodes."""

@@ -1,0 +1,208 @@
+"""ONNX files as the techniques read, count and write them. Imports onnx: nothing here is needed to read a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import external_data_helper, numpy_helper
+
+from cloudmodel.core import files
+from cloudmodel.core.errors import StepFailed
+
+MODEL = "model.onnx"
+WEIGHTS = "model.onnx.data"
+MOST_INLINE = 1 << 30
+"""From this many bytes of weights on they lie beside the file: protobuf ends at 2 GiB."""
+QUANTIZED = frozenset(
+    {
+        "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv",
+        "QLinearMatMul", "MatMulNBits", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention", "QGemm",
+        "DynamicQuantizeLSTM", "GatherBlockQuantized",
+    }
+)  # fmt: skip
+"""Operators that only a quantized model has."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """What a graph consists of, its subgraphs included: nodes by operator, the weights' number and bytes, and the
+    multiset of everything that matters, for telling whether two graphs are the same."""
+
+    operators: Counter[str] = field(default_factory=Counter)
+    weights: int = 0
+    weight_bytes: int = 0
+    opset: int = 0
+    shape: str = ""
+
+    @property
+    def nodes(self) -> int:
+        """All nodes."""
+        return self.operators.total()
+
+    @property
+    def quantized(self) -> int:
+        """Nodes that only a quantized model has."""
+        return sum(count for name, count in self.operators.items() if name in QUANTIZED)
+
+
+def load(path: Path) -> Any:
+    """A ModelProto with its weights. Raises StepFailed."""
+    try:
+        return onnx.load(str(path))
+    except Exception as error:
+        raise StepFailed(f"onnx cannot read it: {' '.join(str(error).split())[:300]}", where=str(path)) from None
+
+
+def save(model: Any, folder: Path) -> Path:
+    """Write `model.onnx` into `folder`, weights beside it from MOST_INLINE on; the same model gives the same bytes.
+
+    Notes on nodes (source lines, machine paths) are left out. Returns the file's path.
+    """
+    target = folder / MODEL
+    _strip(model)
+    if sum(_size(tensor) for tensor in _tensors(model.graph)) >= MOST_INLINE:
+        external_data_helper.convert_model_to_external_data(model, location=WEIGHTS, convert_attribute=False)
+        onnx.save_model(model, str(target))
+    else:
+        files.write_bytes(target, model.SerializeToString(deterministic=True))
+    return target
+
+
+def census(path: Path) -> Census:
+    """Count a file's graph; the weights themselves are not read."""
+    model = onnx.load(str(path), load_external_data=False)
+    operators: Counter[str] = Counter()
+    lines = []
+    for node in nodes(model.graph):
+        operators[node.op_type] += 1
+        attributes = sorted(
+            hashlib.sha256(each.SerializeToString(deterministic=True)).hexdigest() for each in node.attribute
+        )
+        lines.append(f"{node.domain} {node.op_type} {len(node.input)} {len(node.output)} {attributes}")
+    tensors = list(_tensors(model.graph))
+    lines += [f"{tensor.data_type} {list(tensor.dims)}" for tensor in tensors]
+    versions = {each.domain: each.version for each in model.opset_import}
+    lines += [f"{domain or 'ai.onnx'} {version}" for domain, version in versions.items() if domain in ("", "ai.onnx")]
+    return Census(
+        operators=operators,
+        weights=len(tensors),
+        weight_bytes=sum(_size(tensor) for tensor in tensors),
+        opset=versions.get("", versions.get("ai.onnx", 0)),
+        shape=hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest(),
+    )
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a model file and of the weights beside it."""
+    model = onnx.load(str(path), load_external_data=False)
+    beside = {
+        entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
+    }
+    return int(path.stat().st_size + sum((path.parent / name).stat().st_size for name in beside))
+
+
+def digest_of(path: Path) -> str:
+    """The hex sha256 over a model file and the weights beside it."""
+    model = onnx.load(str(path), load_external_data=False)
+    beside = {
+        entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
+    }
+    parts = [files.sha256(path), *(files.sha256(path.parent / name) for name in sorted(beside))]
+    return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def nodes(graph: Any) -> Iterator[Any]:
+    """Every node of a graph and of the graphs inside it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs) if attribute.type in (5, 10) else ():
+                yield from nodes(inner)
+
+
+def constants(graph: Any) -> set[str]:
+    """The names of the tensors whose values are in the graph: initializers and the outputs of Constant nodes."""
+    return {tensor.name for tensor in graph.initializer} | {
+        name for node in graph.node if node.op_type == "Constant" for name in node.output
+    }
+
+
+def lift_constants(model: Any) -> int:
+    """Turn Constant nodes that hold tensors into initializers, where the quantizers look for weights; returns how
+    many."""
+    kept, lifted = [], 0
+    for node in model.graph.node:
+        value = next((each for each in node.attribute if each.name == "value"), None)
+        if node.op_type != "Constant" or value is None:
+            kept.append(node)
+            continue
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(value.t)
+        tensor.name = node.output[0]
+        model.graph.initializer.append(tensor)
+        lifted += 1
+    if lifted:
+        copies = [_copy(node) for node in kept]
+        del model.graph.node[:]
+        model.graph.node.extend(copies)
+    return lifted
+
+
+def name_nodes(model: Any) -> None:
+    """Give every node without a name, or with one that another has, a name of its own: operator and place."""
+    taken: set[str] = set()
+    for place, node in enumerate(model.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{place}"
+        while node.name in taken:
+            node.name += "_"
+        taken.add(node.name)
+
+
+def array_of(tensor: Any) -> Any:
+    """An initializer's values as a numpy array."""
+    return numpy_helper.to_array(tensor)
+
+
+def _copy(node: Any) -> Any:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _strip(model: Any) -> None:
+    model.doc_string = ""
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    model.graph.doc_string = ""
+    for node in nodes(model.graph):
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == 4:
+                yield attribute.t
+            for inner in (attribute.g, *attribute.graphs) if attribute.type in (5, 10) else ():
+                yield from _tensors(inner)
+
+
+def _size(tensor: Any) -> int:
+    bits = {21: 4, 22: 4, 23: 4}.get(tensor.data_type)  # uint4, int4, float4
+    if bits is None:
+        if tensor.data_type == onnx.TensorProto.STRING:
+            return sum(len(each) for each in tensor.string_data)
+        bits = 8 * int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    return (math.prod(int(size) for size in tensor.dims) * bits + 7) // 8
