@@ -25,6 +25,7 @@
     ├── StateCorrupt                1   a state that must not be used or overwritten
     ├── SaveFailed                  1   the state could not be written; the journal has everything
     ├── LocalCloudUnavailable       1   the local AWS is dead, or its port is taken
+    ├── ChildDied                   1   a confined child crashed, or ran out of time or memory
     ├── StepFailed                  1   a step of an optimization recipe cannot be done here
     │   └── NothingChanged              it ran, and the model is what it was
     └── InvocationFailed            1   an endpoint answered with an error
@@ -202,6 +203,10 @@ class LocalCloudUnavailable(CloudmodelError):
 
 class InvocationFailed(CloudmodelError):
     """An endpoint answered a prediction request with an error."""
+
+
+class ChildDied(CloudmodelError):
+    """Work in a confined child process ended by a crash, at its time limit, or without memory."""
 
 
 class StepFailed(CloudmodelError):
