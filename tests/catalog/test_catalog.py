@@ -11,9 +11,8 @@ import moto.ec2
 import pytest
 
 from cloudmodel.catalog import catalog
-from cloudmodel.core.errors import Unsupported
+from cloudmodel.catalog.images import regions
 
-ARM_TAG = "2.6.0-cpu-py312-ubuntu22.04-sagemaker"
 SESSION = botocore.session.get_session()
 
 
@@ -74,80 +73,8 @@ def test_limits_are_those_of_the_installed_api() -> None:
             assert catalog.limit(service, shape) == expected
 
 
-@pytest.mark.parametrize(
-    ("instance", "region", "uri"),
-    [
-        (
-            "ml.c7i.large",
-            "us-east-1",
-            "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312",
-        ),
-        (
-            "ml.c8g.large",
-            "eu-south-1",
-            f"692866216735.dkr.ecr.eu-south-1.amazonaws.com/pytorch-inference-arm64:{ARM_TAG}",
-        ),
-        (
-            "ml.m5.large",
-            "cn-north-1",
-            "727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/pytorch-inference:2.6.0-cpu-py312",
-        ),
-    ],
-)
-def test_image_addresses(instance: str, region: str, uri: str) -> None:
-    image = catalog.serving_image("onnxruntime", instance, region)
-    assert image.uri == uri
-    assert image.repository_arn == catalog.image_repository_arn(uri)
-
-
-def test_every_image_address_is_one_that_the_api_takes() -> None:
-    bounds = SESSION.get_service_model("sagemaker").shape_for("ContainerImage").metadata
-    for instance, machine in catalog.instance_types().items():
-        if machine.accelerator in ("neuron", "other") or (machine.arch, machine.accelerator) == ("arm64", "gpu"):
-            continue
-        for region in catalog.regions():
-            uri = catalog.serving_image("onnxruntime", instance, region).uri
-            assert len(uri) <= bounds["max"]
-            assert " " not in uri
-
-
-@pytest.mark.parametrize(
-    ("layout", "instance", "region"),
-    [
-        ("onnxruntime", "ml.inf2.xlarge", "us-east-1"),
-        ("onnxruntime", "ml.p6e-gb200.36xlarge", "us-east-1"),
-        ("triton", "ml.c7i.large", "us-east-1"),
-        ("onnxruntime", "ml.c7i.large", "mars-north-1"),
-    ],
-)
-def test_what_has_no_image_is_refused(layout: str, instance: str, region: str) -> None:
-    with pytest.raises(Unsupported) as caught:
-        catalog.serving_image(layout, instance, region)
-    assert "image" in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("uri", "arn"),
-    [
-        ("1.dkr.ecr.us-east-1.amazonaws.com/a/b:c", "arn:aws:ecr:us-east-1:1:repository/a/b"),
-        ("1.dkr.ecr.cn-north-1.amazonaws.com.cn/a@sha256:0", "arn:aws-cn:ecr:cn-north-1:1:repository/a"),
-        ("1.dkr.ecr.us-gov-west-1.amazonaws.com/a", "arn:aws-us-gov:ecr:us-gov-west-1:1:repository/a"),
-    ],
-)
-def test_the_repository_of_an_image(uri: str, arn: str) -> None:
-    assert catalog.image_repository_arn(uri) == arn
-
-
-@pytest.mark.parametrize(
-    "uri", ["", "nginx", "docker.io/library/nginx:1", "1.dkr.ecr.us-east-1.amazonaws.com/", "x.dkr.ecr.a.b.c/d"]
-)
-def test_images_elsewhere_are_refused(uri: str) -> None:
-    with pytest.raises(ValueError, match="not an image in Amazon ECR"):
-        catalog.image_repository_arn(uri)
-
-
 def test_partitions_are_botocores() -> None:
     suffixes = {each["id"]: each["outputs"]["dnsSuffix"] for each in SESSION.get_data("partitions")["partitions"]}
-    for region in catalog.regions():
+    for region in (*regions(), "eusc-de-east-1"):
         assert catalog.partition(region) == SESSION.get_partition_for_region(region)
         assert catalog.dns_suffix(region) == suffixes[catalog.partition(region)]

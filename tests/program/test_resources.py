@@ -280,8 +280,8 @@ def test_a_container_without_its_runtime_is_refused_before_anything_is_made(
 
 
 def test_a_layout_without_an_image_is_refused_by_name(evaluate: Any, bundle: Any) -> None:
-    bundle(layout="triton")
-    with pytest.raises(Unsupported, match="triton"):
+    bundle(layout="abacus")
+    with pytest.raises(Unsupported, match="abacus"):
         evaluate()
 
 

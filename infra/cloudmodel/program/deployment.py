@@ -7,15 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from cloudmodel.bundle.manifest import Manifest
-from cloudmodel.catalog.catalog import (
-    Image,
-    InstanceType,
-    dns_suffix,
-    image_repository_arn,
-    instance_types,
-    partition,
-    serving_image,
-)
+from cloudmodel.catalog.catalog import InstanceType, dns_suffix, instance_types, partition
+from cloudmodel.catalog.images import Image, image_repository_arn, serving_image
 from cloudmodel.core.errors import PreflightFailed
 from cloudmodel.program import names
 from cloudmodel.settings.model import Project, StackSettings
@@ -111,6 +104,8 @@ class Deployment:
         """
         if self.settings.target == "local":
             return  # the local AWS runs the bundle's code in this Python, whatever the image
+        if self.manifest.layout != RUNTIME:
+            return  # only this layout's image lacks what its serving code imports
         files = {entry.path for entry in self.manifest.files}
         if RUNTIME in self.image.brings or f"code/{RUNTIME}/__init__.py" in files:
             return

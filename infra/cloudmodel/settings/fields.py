@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, Strict, StringConstraints
 
-from cloudmodel.catalog.catalog import image_repository_arn, instance_types, limit, regions
+from cloudmodel.catalog.catalog import instance_types, limit
+from cloudmodel.catalog.images import image_repository_arn, regions
 from cloudmodel.core.naming import DIGEST
 
 Tuple = Strict(False)

@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudmodel.catalog.catalog import instance_types, serving_image
+from cloudmodel.catalog.catalog import instance_types
+from cloudmodel.catalog.images import serving_image
 from cloudmodel.core.errors import SettingsInvalid, Unsupported
 from cloudmodel.settings.check import known_keys, nearest, validate
 from cloudmodel.settings.document import Document, Key, Mark, Problem, dotted, invalid
