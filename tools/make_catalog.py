@@ -42,6 +42,8 @@ MISSING: dict[str, dict[str, Any]] = {
 
 SHAPES = {
     "sagemaker": [
+        "AlarmList",
+        "AlarmName",
         "ContainerImage",
         "EndpointConfigName",
         "EndpointName",
@@ -49,6 +51,7 @@ SHAPES = {
         "EnvironmentMap",
         "EnvironmentValue",
         "KmsKeyId",
+        "MaximumExecutionTimeoutInSeconds",
         "ModelName",
         "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds",
         "ProductionVariantModelDataDownloadTimeoutInSeconds",
@@ -62,6 +65,7 @@ SHAPES = {
         "TagValue",
         "VariantName",
         "VpcSecurityGroupIds",
+        "WaitIntervalInSeconds",
     ],
     "cloudwatch": ["AlarmName", "ResourceList"],
     "iam": ["policyNameType", "roleNameType"],

@@ -120,6 +120,43 @@ def test_what_a_stack_on_aws_needs(stack_of: Any) -> None:
         ("cloudmodel:tags: {aws:x: y}", "does not begin with aws:"),
         ("cloudmodel:tags: {a: 'b#c'}", "letters, digits, spaces"),
         (f"cloudmodel:tags: {{{'k' * 129}: v}}", "1 to 128"),
+        ("cloudmodel:rollout: {strategy: bluegreen}", "cloudmodel:rollout.strategy: must be"),
+        ("cloudmodel:rollout: {step: 10}", "all-at-once has no step"),
+        ("cloudmodel:rollout: {strategy: canary, step: 51}", "a canary step is 1 to 50 percent (AWS's limit)"),
+        ("cloudmodel:rollout: {strategy: canary, step: 0}", "cloudmodel:rollout.step: must be greater than or equal"),
+        ("cloudmodel:rollout: {strategy: canary, step: 2.5}", "cloudmodel:rollout.step: must be a whole number"),
+        ("cloudmodel:rollout: {strategy: linear, step: 9}", "a linear step is 10 to 50 percent (AWS's limit)"),
+        ("cloudmodel:rollout: {strategy: rolling, step: 4}", "a rolling step is 5 to 50 percent (AWS's limit)"),
+        ("cloudmodel:rollout: {bake: 3601}", "cloudmodel:rollout.bake: must be less than or equal to 3600"),
+        ("cloudmodel:rollout: {bake: -1}", "cloudmodel:rollout.bake: must be greater than or equal to 0"),
+        ("cloudmodel:rollout: {rollback_on: [errors]}", "alarms are watched while a step bakes: give bake"),
+        ("cloudmodel:rollout: {bake: 60, rollback_on: [a, a]}", "rollback_on names an alarm twice"),
+        ("cloudmodel:rollout: {bake: 60, rollback_on: [' ']}", "must be the name of a CloudWatch alarm"),
+        (f"cloudmodel:rollout: {{bake: 60, rollback_on: [{'x' * 256}]}}", "at most 255 characters (AWS's limit)"),
+        (
+            f"cloudmodel:rollout: {{bake: 60, rollback_on: [{', '.join('abcdefghijk')}]}}",
+            "cloudmodel:rollout.rollback_on: tuple should have at most 10 items",
+        ),
+        (
+            "cloudmodel:rollout: {strategy: linear, step: 10, bake: 2701}",
+            "10 steps of 2701 s leave no time to bring instances up: a deployment ends after 28800 s",
+        ),
+        (
+            "cloudmodel:rollout: {strategy: rolling, step: 5, bake: 631}",
+            "20 steps of 631 s leave no time to bring instances up: a deployment ends after 14400 s",
+        ),
+        (
+            "cloudmodel:rollout: {strategy: canary}",
+            "canary moves at most half of the fleet at a time: scaling.min must be at least 2",
+        ),
+        (
+            "cloudmodel:rollout: {strategy: linear}\ncloudmodel:instance: ml.inf1.xlarge\ncloudmodel:scaling: {min: 2}",
+            "cloudmodel:rollout: AWS moves ml.inf1.xlarge all at once, and watches no alarm",
+        ),
+        (
+            "cloudmodel:rollout: {bake: 60}\ncloudmodel:mode: serverless",
+            "cloudmodel:rollout: is for real-time and async endpoints: a serverless one moves all at once",
+        ),
         ("cloudmodel:encryption: {key: alias/x}", "must be 'create' or must be the ARN of a KMS key"),
         ("cloudmodel:existing: {role: admin}", "cloudmodel:existing.role: "),
         ("cloudmodel:existing: {bucket: A_B}", "an S3 bucket's name"),
@@ -171,10 +208,6 @@ def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told
         ("cloudmodel:mode: async", "mode"),
         ("cloudmodel:scaling: {metric: backlog}", "scaling.metric"),
         ("cloudmodel:scaling: {schedule: [{cron: x}]}", "scaling.schedule"),
-        ("cloudmodel:rollout: {strategy: canary}", "rollout.strategy"),
-        ("cloudmodel:rollout: {step: 10}", "rollout.step"),
-        ("cloudmodel:rollout: {bake: 60}", "rollout.bake"),
-        ("cloudmodel:rollout: {rollback_on: [errors]}", "rollout.rollback_on"),
         ("cloudmodel:capture: {percent: 5}", "capture.percent"),
         ("cloudmodel:capture: {retention_days: 5}", "capture.retention_days"),
         ("cloudmodel:network: {vpc: vpc-0a1b2c3d}", "network.vpc"),
@@ -253,6 +286,13 @@ def test_bounds_are_botocores() -> None:
         bounds = sagemaker.shape_for(shape).metadata
         (number,) = [each for each in schema["Timeouts"]["properties"][name]["anyOf"] if each["type"] == "integer"]
         assert (number["minimum"], number["maximum"]) == (bounds["min"], bounds["max"])
+    rollout = schema["Rollout"]["properties"]
+    (bake,) = [each for each in rollout["bake"]["anyOf"] if each["type"] == "integer"]
+    for shape in ("WaitIntervalInSeconds", "TerminationWaitInSeconds"):
+        bounds = sagemaker.shape_for(shape).metadata
+        assert (bake["minimum"], bake["maximum"]) == (bounds["min"], bounds["max"])
+    (alarms,) = [each for each in rollout["rollback_on"]["anyOf"] if each["type"] == "array"]
+    assert alarms["maxItems"] == sagemaker.shape_for("AlarmList").metadata["max"]
     network = schema["Network"]["properties"]
     assert network["subnets"]["maxItems"] == sagemaker.shape_for("Subnets").metadata["max"]
     assert network["security_groups"]["maxItems"] == sagemaker.shape_for("VpcSecurityGroupIds").metadata["max"]

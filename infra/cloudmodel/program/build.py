@@ -67,10 +67,10 @@ def declare(deployment: Deployment) -> dict[str, object]:
     encryption = Encryption(deployment)
     storage = Storage(deployment, encryption.arn)
     identity = Identity(deployment, storage.bucket, encryption.arn)
-    endpoint = Endpoint(deployment, storage, identity, encryption)
+    alarms = Alarms(deployment, encryption)
+    endpoint = Endpoint(deployment, storage, identity, encryption, alarms)
     if deployment.scales:
         Autoscaling(deployment, endpoint)
-    Alarms(deployment, endpoint, encryption)
     return {
         "endpoint_name": endpoint.name,
         "endpoint_arn": endpoint.arn,

@@ -16,6 +16,8 @@ from cloudmodel.settings.model import Project, StackSettings
 PREFIX = "bundles/sha256/"
 VARIANT = "main"
 RUNTIME = "onnxruntime"
+ALARMS = ("errors", "latency", "saturation")
+"""The words for the stack's own alarms."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,18 @@ class Deployment:
     def scales(self) -> bool:
         """Equal bounds are a fixed fleet: nothing is registered for scaling."""
         return self.settings.scaling.min < self.settings.scaling.max
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The alarms that roll an update back: words for the stack's own, names of others."""
+        rollout = self.settings.rollout
+        if not rollout.wait:
+            return ()
+        return ALARMS if rollout.rollback_on is None else rollout.rollback_on
+
+    def alarm_name(self, alarm: str) -> str:
+        """The name of an alarm: `alarm` is a word for one of the stack's own, or another's name."""
+        return f"{self.name}-{alarm}" if alarm in ALARMS else alarm
 
     @property
     def tags(self) -> dict[str, str]:

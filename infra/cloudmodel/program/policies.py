@@ -45,6 +45,14 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
             "StringEquals": {"kms:ViaService": [deployment.service("ec2"), deployment.service("sagemaker")]},
         },
     }
+    alarms = {
+        "Sid": "Alarms",
+        "Effect": "Allow",
+        "Action": "cloudwatch:DescribeAlarms",
+        "Resource": [
+            deployment.arn("cloudwatch", f"alarm:{deployment.alarm_name(each)}") for each in deployment.watched
+        ],
+    }
     return document(
         {
             "Sid": "Bundle",
@@ -74,6 +82,8 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
             "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
             "Resource": deployment.image.repository_arn,
         },
+        # SageMaker looks at the alarms that roll an update back as this role.
+        *([alarms] if deployment.watched else []),
     )
 
 

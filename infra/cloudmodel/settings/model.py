@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cloudmodel.catalog.catalog import limit
 from cloudmodel.core.naming import PROJECT_NAME
@@ -43,15 +43,8 @@ from cloudmodel.settings.fields import (
     matching,
     within,
 )
-
-
-class Settings(BaseModel):
-    """A part of a settings file: frozen, strict, and with no other keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
+from cloudmodel.settings.part import Settings
+from cloudmodel.settings.rollout import Rollout
 
 # --- cloudmodel.yaml ---------------------------------------------------------------------------------------------
 
@@ -172,13 +165,6 @@ class Scaling(Settings):
         return self
 
 
-class Rollout(Settings):
-    strategy: Literal["all-at-once", "canary", "linear", "rolling"] = "all-at-once"
-    step: Percent | None = None
-    bake: Seconds = 0
-    rollback_on: Annotated[tuple[Text, ...], Tuple] = ()
-
-
 class Alarms(Settings):
     error_rate: Percent = 5.0
     """Percent of the requests of a minute that end in a 5xx."""
@@ -272,13 +258,13 @@ class StackFile(Settings):
     existing: Existing = Existing()
     environment: Annotated[
         dict[EnvironmentKey, EnvironmentValue], at_most("sagemaker", "EnvironmentMap", less=OWN_ENVIRONMENT)
-    ] = {}
+    ] = Field(default={})
     """Variables of the container. AWS shows them to whoever may describe the model: never a secret."""
     timeouts: Timeouts = Timeouts()
     signed: bool | Text = False
     protect: bool = False
     """The stack's bucket, key and endpoint cannot be deleted or replaced."""
-    tags: Annotated[dict[TagKey, TagValue], at_most("sagemaker", "TagList", less=OWN_TAGS)] = {}
+    tags: Annotated[dict[TagKey, TagValue], at_most("sagemaker", "TagList", less=OWN_TAGS)] = Field(default={})
     policies: Policies = Policies()
     local: Local | None = None
 

@@ -18,6 +18,7 @@ from cloudmodel.settings.check import known_keys, nearest, validate
 from cloudmodel.settings.document import Document, Key, Mark, Problem, dotted, invalid
 from cloudmodel.settings.model import AwsFile, Project, StackFile, StackSettings
 from cloudmodel.settings.pending import refused
+from cloudmodel.settings.rollout import STEPS
 
 LOCAL_REGION = "us-east-1"
 OURS = "cloudmodel"
@@ -162,6 +163,7 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile) -> Iter
             ("instance",),
             f"{settings.instance} is burstable: AWS scales it only with scaling.min equal to scaling.max",
         )
+    yield from _unfit_rollout(settings)
     for key, what, region in _regional(settings):
         if aws.region and region != aws.region:
             yield key, f"is {what} of another region than {aws.region}"
@@ -170,6 +172,22 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile) -> Iter
             serving_image("onnxruntime", settings.instance, aws.region or LOCAL_REGION)
         except Unsupported as error:
             yield ("instance",), error.message
+
+
+def _unfit_rollout(settings: StackFile) -> Iterator[tuple[Key, str]]:
+    """What SageMaker's deployment guardrails exclude, and would carry out all at once without a word."""
+    rollout = settings.rollout
+    if rollout.usual:
+        return
+    if settings.mode not in ("realtime", "async"):
+        yield ("rollout",), f"is for real-time and async endpoints: a {settings.mode} one moves all at once"
+    if settings.instance.startswith("ml.inf1."):
+        yield ("rollout",), f"AWS moves {settings.instance} all at once, and watches no alarm"
+    if rollout.strategy in STEPS and settings.scaling.min < 2:
+        yield (
+            ("rollout", "strategy"),
+            f"{rollout.strategy} moves at most half of the fleet at a time: scaling.min must be at least 2",
+        )
 
 
 def _regional(settings: StackFile) -> Iterator[tuple[Key, str, str]]:

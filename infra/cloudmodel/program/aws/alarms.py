@@ -9,7 +9,6 @@ import pulumi_aws as aws
 
 from cloudmodel.program import policies
 from cloudmodel.program.aws.encryption import Encryption
-from cloudmodel.program.aws.endpoint import Endpoint
 from cloudmodel.program.deployment import VARIANT, Deployment
 
 PERIOD = 60
@@ -17,14 +16,16 @@ PERIODS, BREACHES = 5, 3
 
 
 class Alarms(pulumi.ComponentResource):
-    """E-mail addresses subscribe to the topic; topics that exist already are told directly."""
+    """E-mail addresses subscribe to the topic; topics that exist already are told directly.
+
+    `names` are the alarms' names by their words. They are made before the endpoint, which may be told to go back when
+    one of them goes off.
+    """
+
+    names: dict[str, pulumi.Output[str]]
 
     def __init__(
-        self,
-        deployment: Deployment,
-        endpoint: Endpoint,
-        encryption: Encryption,
-        opts: pulumi.ResourceOptions | None = None,
+        self, deployment: Deployment, encryption: Encryption, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("cloudmodel:aws:Alarms", "alarms", None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -43,10 +44,11 @@ class Alarms(pulumi.ComponentResource):
                 f"notify-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=child
             )
         actions: list[pulumi.Input[str]] = [topic.arn, *sorted(each for each in set(notify) if each.startswith("arn:"))]
-        for name, description, condition in _conditions(deployment, endpoint.name):
-            aws.cloudwatch.MetricAlarm(
+        self.names = {}
+        for name, description, condition in _conditions(deployment):
+            alarm = aws.cloudwatch.MetricAlarm(
                 f"alarm-{name}",
-                name=f"{deployment.name}-{name}",
+                name=deployment.alarm_name(name),
                 alarm_description=description,
                 comparison_operator="GreaterThanThreshold",
                 evaluation_periods=PERIODS,
@@ -58,14 +60,15 @@ class Alarms(pulumi.ComponentResource):
                 opts=child,
                 **condition,
             )
+            self.names[name] = alarm.name
         self.register_outputs({"topic": topic.arn})
 
 
-def _conditions(deployment: Deployment, endpoint: pulumi.Output[str]) -> list[tuple[str, str, dict[str, Any]]]:
+def _conditions(deployment: Deployment) -> list[tuple[str, str, dict[str, Any]]]:
     """Name, description and condition of each alarm. ModelLatency is in microseconds; CPU and GPU utilization are
     sums over cores and devices, so that a machine's full load is 100 times their number."""
     alarms, machine = deployment.settings.alarms, deployment.machine
-    of_variant = {"EndpointName": endpoint, "VariantName": VARIANT}
+    of_variant = {"EndpointName": deployment.name, "VariantName": VARIANT}
     gpu = machine.accelerator == "gpu"
     units = machine.accelerators if gpu else machine.vcpu
 

@@ -13,6 +13,8 @@ import pulumi
 import pulumi_aws as aws
 
 from cloudmodel.program import names
+from cloudmodel.program.aws import rollout
+from cloudmodel.program.aws.alarms import Alarms
 from cloudmodel.program.aws.encryption import Encryption
 from cloudmodel.program.aws.identity import Identity
 from cloudmodel.program.aws.storage import Storage
@@ -38,6 +40,7 @@ class Endpoint(pulumi.ComponentResource):
         storage: Storage,
         identity: Identity,
         encryption: Encryption,
+        alarms: Alarms,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("cloudmodel:aws:Endpoint", "serving", None, opts)
@@ -89,8 +92,14 @@ class Endpoint(pulumi.ComponentResource):
             "endpoint",
             name=deployment.name,
             endpoint_config_name=configuration.name,
+            deployment_config=rollout.configuration(deployment, alarms.names),
             tags=deployment.tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs], protect=settings.protect),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[logs],
+                protect=settings.protect,
+                custom_timeouts=rollout.patience(settings.rollout),
+            ),
         )
         self.name, self.arn = endpoint.name, endpoint.arn
         self.revision = pulumi.Output.from_input(revision)
