@@ -51,7 +51,6 @@ SHAPES = {
         "EnvironmentMap",
         "EnvironmentValue",
         "KmsKeyId",
-        "MaximumExecutionTimeoutInSeconds",
         "ModelName",
         "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds",
         "ProductionVariantModelDataDownloadTimeoutInSeconds",

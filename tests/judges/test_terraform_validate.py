@@ -43,7 +43,7 @@ STACKS: dict[str, dict[str, Any]] = {
     "canary": {"rollout": {"strategy": "canary"}, "scaling": {"min": 2}},
     "canary-half": {"rollout": {"strategy": "canary", "step": 50, "bake": 0}, "scaling": {"min": 2}},
     "linear": {
-        "rollout": {"strategy": "linear", "step": 10, "bake": 2700, "rollback_on": ["errors", "of another team"]},
+        "rollout": {"strategy": "linear", "step": 10, "bake": 1260, "rollback_on": ["errors", "of another team"]},
         "scaling": {"min": 2},
     },
     "rolling": {"rollout": {"strategy": "rolling", "step": 5, "bake": 630}, "scaling": {"min": 2}},

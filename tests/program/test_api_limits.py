@@ -137,7 +137,7 @@ def broken(plan: Any) -> list[str]:
         {"scaling": {"min": 3, "max": 3}},
         {"scaling": {"min": 1, "max": 7, "metric": "concurrency"}},
         {"rollout": {"bake": 3600}},
-        {"rollout": {"strategy": "linear", "step": 10, "bake": 2700}, "scaling": {"min": 2}},
+        {"rollout": {"strategy": "linear", "step": 10, "bake": 1260}, "scaling": {"min": 2}},
         {"rollout": {"strategy": "rolling", "step": 5, "bake": 630}, "scaling": {"min": 2}},
         {"tags": {"cost center": "a=b+c@d"}, "environment": {"A": "", "B": "x" * 1024}},
         {"alarms": {"notify": [f"arn:aws:sns:us-east-1:111122223333:t{number}" for number in range(4)]}},

@@ -138,8 +138,8 @@ def test_what_a_stack_on_aws_needs(stack_of: Any) -> None:
             "cloudmodel:rollout.rollback_on: tuple should have at most 10 items",
         ),
         (
-            "cloudmodel:rollout: {strategy: linear, step: 10, bake: 2701}",
-            "10 steps of 2701 s leave no time to bring instances up: a deployment ends after 28800 s",
+            "cloudmodel:rollout: {strategy: linear, step: 10, bake: 1261}",
+            "10 steps of 1261 s leave no time to bring instances up: a deployment ends after 14400 s",
         ),
         (
             "cloudmodel:rollout: {strategy: rolling, step: 5, bake: 631}",

@@ -12,7 +12,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cloudmodel.catalog.catalog import limit
 from cloudmodel.settings.fields import Tuple, at_most, aws_text, within
 from cloudmodel.settings.part import Settings
 
@@ -20,9 +19,8 @@ AlarmName = Annotated[str, aws_text("sagemaker", "AlarmName", "the name of a Clo
 
 STARTUP = 1800
 """Seconds that a deployment has to bring instances up, besides its waits."""
-LONGEST = limit("sagemaker", "MaximumExecutionTimeoutInSeconds").max or 0
-LONGEST_ROLLING = 14400
-"""pulumi-aws takes no longer one, whatever AWS takes."""
+LONGEST = 14400
+"""Seconds that a deployment may take: AWS takes 28800 (MaximumExecutionTimeoutInSeconds), pulumi-aws no more than this."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,10 @@ class Rollout(Settings):
             raise ValueError("alarms are watched while a step bakes: give bake, or leave rollback_on out")
         if len(set(self.rollback_on or ())) != len(self.rollback_on or ()):
             raise ValueError("rollback_on names an alarm twice")
-        if self.waits + STARTUP > self.longest:
+        if self.waits + STARTUP > LONGEST:
             raise ValueError(
                 f"{self.waits // self.wait} steps of {self.wait} s leave no time to bring instances up: a deployment "
-                f"ends after {self.longest} s (AWS's limit)"
+                f"ends after {LONGEST} s at the latest"
             )
         return self
 
@@ -85,11 +83,6 @@ class Rollout(Settings):
     def waits(self) -> int:
         """Seconds that all steps are watched: a canary and what follows it, every step of the others."""
         return self.wait * (2 if self.strategy == "canary" else -(-100 // self.percent))
-
-    @property
-    def longest(self) -> int:
-        """Seconds after which a deployment ends at the latest."""
-        return LONGEST_ROLLING if self.strategy == "rolling" else LONGEST
 
     @property
     def usual(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from cloudmodel.program.deployment import Deployment
-from cloudmodel.settings.rollout import STARTUP, Rollout
+from cloudmodel.settings.rollout import LONGEST, STARTUP, Rollout
 
 if TYPE_CHECKING:
     from pulumi_aws.sagemaker import EndpointDeploymentConfigArgsDict as Configuration
@@ -39,7 +39,7 @@ def configuration(deployment: Deployment, alarms: Mapping[str, pulumi.Output[str
 def longest(rollout: Rollout) -> int:
     """Seconds that a deployment may take: its waits, and time to bring up the fleet, or each batch."""
     batches = -(-100 // rollout.percent) if rollout.strategy == "rolling" else 1
-    return min(max(rollout.waits + STARTUP * batches, SHORTEST), rollout.longest)
+    return min(max(rollout.waits + STARTUP * batches, SHORTEST), LONGEST)
 
 
 def patience(rollout: Rollout) -> pulumi.CustomTimeouts | None:
