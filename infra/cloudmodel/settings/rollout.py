@@ -20,7 +20,7 @@ AlarmName = Annotated[str, aws_text("sagemaker", "AlarmName", "the name of a Clo
 STARTUP = 1800
 """Seconds that a deployment has to bring instances up, besides its waits."""
 LONGEST = 14400
-"""Seconds that a deployment may take: AWS takes 28800 (MaximumExecutionTimeoutInSeconds), pulumi-aws no more than this."""
+"""Seconds that a deployment may take: pulumi-aws takes no more, AWS itself 28800."""
 
 
 @dataclass(frozen=True)
