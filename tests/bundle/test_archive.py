@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bundle_parts
-from cloudmodel.bundle import archive, tar
+from cloudmodel.bundle import archive
 from cloudmodel.bundle.manifest import Manifest
+from cloudmodel.core import tar
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel, UsageError
 
 SUPPORT = Path(__file__).parents[1] / "support"

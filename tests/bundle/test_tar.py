@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudmodel.bundle import archive, tar
+from cloudmodel.bundle import archive
+from cloudmodel.core import tar
 from cloudmodel.core.errors import UnsafeModel
 
 

@@ -98,7 +98,12 @@ CLEAN = "models/digits.onnx"
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("empty.onnx", b""), ("text.onnx", b"this is no model\n"), ("cut.onnx", None), ("pickle.pkl", b"\x80\x04N.")],
+    [
+        ("empty.onnx", b""),
+        ("text.onnx", b"this is no model\n"),
+        ("cut.onnx", None),
+        ("pickle.pkl", b"\x80\x04cos\nsystem\n."),
+    ],
 )
 def test_what_is_no_clean_model_ends_with_14(cli: Any, project: Path, name: str, content: bytes | None) -> None:
     whole = (project / CLEAN).read_bytes()

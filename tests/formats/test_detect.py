@@ -50,7 +50,7 @@ def _npy() -> bytes:
         ((2).to_bytes(8, "little") + b"{}", "safetensors"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs"),
         (b"<!DOCTYPE html><html>", "html"),
-        (b"\x08\x01\x12\x04abcd", "unknown"),  # a TensorFlow SavedModel begins like an ONNX model
+        (b"\x08\x01\x12\x04abcd", "savedmodel"),  # a TensorFlow SavedModel begins like an ONNX model
         (bytes(range(256)), "unknown"),
     ],
 )

@@ -21,9 +21,8 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from cloudmodel.bundle import tar
 from cloudmodel.bundle.manifest import MANIFEST_NAME, FileEntry, Manifest
-from cloudmodel.core import files
+from cloudmodel.core import files, tar
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel, UsageError
 from cloudmodel.core.progress import Progress, Report, silent
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import detect, onnx
 from cloudmodel.formats.model import Finding, Frozen, Scan, Verdict
+from cloudmodel.formats.scanning import walk
 
-SCANNERS: Mapping[str, Callable[[Path], Sequence[Finding]]] = {"onnx": onnx.scan}
+PACKAGED = ("onnx",)
+"""The formats that can be packaged."""
 
 UNREADABLE = "unreadable"
 RULES: Mapping[str, Verdict] = {
@@ -22,6 +24,17 @@ RULES: Mapping[str, Verdict] = {
     "external-path": "unsafe",
     "external-link": "unsafe",
     "external-key": "unsafe",
+    "encrypted": "unknown",
+    "pickle-broken": "unknown",
+    "trailing-data": "unknown",
+    "unlisted-import": "unknown",
+    "python-code": "unknown",
+    "dangerous-import": "unsafe",
+    "pickle-name": "unsafe",
+    "pickle-call": "unsafe",
+    "archive": "unsafe",
+    "keras-code": "unsafe",
+    "file-operator": "unsafe",
     "size-mismatch": "unsafe",
     "repeated-field": "unsafe",
     "python-operator": "unsafe",
@@ -61,8 +74,10 @@ def scan_paths(paths: Iterable[Path]) -> ScanReport:
 
     Weights files that a clean model beside them names were checked with it; they are listed as `onnx-weights`.
     """
+    paths = list(paths)
     every = [inner for path in paths for inner in (_inside(path) if path.is_dir() else [path])]
-    scanned = [scan(path) for path in every]
+    named = set(paths)
+    scanned = [scan(path, companion=path not in named) for path in every]
     covered = {
         Path(each.path).parent / name
         for each in scanned
@@ -85,17 +100,26 @@ def _inside(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
 
 
-def scan(path: Path) -> ScannedFile:
-    """Scan one file. Raises UsageError where there is no such file, OSError; everything else is in the verdict."""
+def scan(path: Path, *, companion: bool = False) -> ScannedFile:
+    """Scan one file. Raises UsageError where there is no such file, OSError; everything else is in the verdict.
+
+    A text is no model, but an honest `companion` of one: its labels, its configuration.
+    """
     try:
         kind = detect.detect(path)
     except ModelUnreadable as error:
         return _judged(path, "unknown", [Finding(rule=UNREADABLE, location="file", detail=error.message)])
-    if kind in SCANNERS:
-        return _judged(path, kind, SCANNERS[kind](path))
-    rule = UNREADABLE if kind == "empty" else "not-scanned"
+    if kind in walk.READERS:
+        found, findings = walk.look(path)
+        if found == "text" and not companion:
+            findings = [Finding(rule="not-scanned", location="file", detail="this is a text file, not a model")]
+        elif found == "text" and path.suffix == ".py":
+            findings = [
+                Finding(rule="python-code", location="file", detail="this is Python code, which runs if it is used")
+            ]
+        return _judged(path, found, findings)
     detail = f"this is {detect.describe(kind)}, which is not scanned here"
-    return _judged(path, kind, [Finding(rule=rule, location="file", detail=detail)])
+    return _judged(path, kind, [Finding(rule="not-scanned", location="file", detail=detail)])
 
 
 def require_clean(result: ScannedFile) -> None:
@@ -103,7 +127,7 @@ def require_clean(result: ScannedFile) -> None:
     its name says, UnsafeModel with the findings for every other verdict that is not clean."""
     where = result.path
     hint = detect.HINTS.get(result.format)
-    if result.format not in SCANNERS:
+    if result.format not in PACKAGED:
         what = f"This is {detect.describe(result.format)}, not a model that can be packaged"
         if result.format in ("empty", "text", "html", "git-lfs", "unknown") or where.endswith(".onnx"):
             raise ModelUnreadable(what, where=where, hint=hint or "export the model again as ONNX")

@@ -1,0 +1,1 @@
+"""A look into model files and everything inside them, without loading any of it."""

@@ -1,0 +1,60 @@
+"""TensorFlow's SavedModel: the operations of its graphs and functions. None may reach files or Python by itself.
+
+Format: tensorflow/core/protobuf/saved_model.proto, meta_graph.proto, framework/graph.proto, function.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cloudmodel.formats.model import Finding
+from cloudmodel.formats.wire import BYTES, Allowance, Broken, Buffer, Field, fields
+
+MAX_FIELDS = 50_000_000
+REACHES_OUT = {
+    "PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles", "ReaderReadV2",
+    "WholeFileReader", "WholeFileReaderV2", "TextLineReader", "TextLineReaderV2", "TextLineDataset",
+    "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "TFRecordDataset", "TFRecordDatasetV2", "TFRecordReader",
+    "TFRecordReaderV2", "SqlDataset", "GeneratorDataset", "SaveDataset", "SaveDatasetV2", "LoadDataset", "PrintV2",
+    "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary", "RpcCall", "TryRpc",
+    "WriteSummary", "WriteRawProtoSummary", "CreateSummaryFileWriter", "CreateSummaryDbWriter", "ImportEvent",
+    "WriteGraphSummary", "DistributedSave", "DataServiceDatasetV4", "RegisterDataset", "RegisterDatasetV2",
+    "RemoteCall", "_Send", "_Recv",
+}  # fmt: skip
+"""Operations that read or write files, run Python, or talk to other machines."""
+
+
+def scan(buffer: Buffer, where: str) -> list[Finding]:
+    """What is wrong with a `saved_model.pb`."""
+    allowance = Allowance(MAX_FIELDS)
+    try:
+        names = {name for graph in _graphs(buffer, allowance) for name in _operations(buffer, graph, allowance)}
+    except Broken as broken:
+        return [Finding(rule="unreadable", location=f"{where}: byte {broken.offset}", detail=broken.reason)]
+    return [
+        Finding(rule="file-operator", location=where, detail=f"the operation {name} reaches files, Python or a network")
+        for name in sorted(names & REACHES_OUT)
+    ]
+
+
+def _graphs(buffer: Buffer, allowance: Allowance) -> Iterator[Field]:
+    for meta in _inner(buffer, 0, len(buffer), 2, allowance):
+        yield from _inner(buffer, meta.start, meta.stop, 2, allowance)
+
+
+def _operations(buffer: Buffer, graph: Field, allowance: Allowance) -> Iterator[str]:
+    for node in _inner(buffer, graph.start, graph.stop, 1, allowance):
+        yield from _names(buffer, node, allowance)
+    for library in _inner(buffer, graph.start, graph.stop, 2, allowance):
+        for function in _inner(buffer, library.start, library.stop, 1, allowance):
+            for node in _inner(buffer, function.start, function.stop, 3, allowance):
+                yield from _names(buffer, node, allowance)
+
+
+def _names(buffer: Buffer, node: Field, allowance: Allowance) -> Iterator[str]:
+    for name in _inner(buffer, node.start, node.stop, 2, allowance):
+        yield bytes(buffer[name.start : name.stop]).decode("utf-8", "replace")
+
+
+def _inner(buffer: Buffer, start: int, stop: int, number: int, allowance: Allowance) -> Iterator[Field]:
+    return (each for each in fields(buffer, start, stop, allowance) if each.number == number and each.wire == BYTES)
