@@ -1,0 +1,98 @@
+"""What a search has made and measured, kept by everything that it depends on.
+
+ROOT/artifacts/<key>/         a trial's model and trial.json; key = model, recipe, data, versions
+ROOT/answers/<key>.npz        a model's answers to a set of rows
+ROOT/measurements/<key>.json  latencies; the key holds the processor's fingerprint too
+ROOT/ranges/                  calibration, see quantize.calibration
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from cloudmodel.core import files
+
+PACKAGES = ("cloudmodel", "numpy", "onnx", "onnx-ir", "onnxoptimizer", "onnxruntime", "onnxscript", "onnxslim", "torch",
+            "torch-pruning")  # fmt: skip
+FACTS = "trial.json"
+
+
+def versions() -> dict[str, str]:
+    """The versions of all libraries that may have a part in a trial, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def key_of(*parts: Any) -> str:
+    """The hex sha256 of the parts' canonical JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class Cache:
+    """A folder of results; whatever is in it is whole."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def artifact(self, key: str, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+        """The facts of a trial whose files lie in `<root>/artifacts/<key>`; `make(folder)` makes them there first
+        where there are none, and leaves nothing where it raises. A model whose bytes changed since is made again."""
+        folder = self.root / "artifacts" / key
+        facts = _read(folder / FACTS)
+        if facts is not None and Path(facts["model"]).is_file():
+            from cloudmodel.optimize.onnx_files import digest_of
+
+            if digest_of(Path(facts["model"])) == facts["sha256"]:
+                return facts
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            facts = make(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        files.write_text(folder / FACTS, json.dumps(facts, sort_keys=True))
+        return facts
+
+    def answers(self, key: str, make: Callable[[Path], None]) -> Path:
+        """An npz file of answers; `make(path)` writes it where there is none."""
+        path = self.root / "answers" / f"{key}.npz"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".part")
+            make(partial)
+            partial.replace(path)
+        return path
+
+    def measurement(self, key: str, *, reuse: bool, make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """A measurement; one that was kept is taken with `reuse` only: a latency is evidence of its own day."""
+        path = self.root / "measurements" / f"{key}.json"
+        kept = _read(path) if reuse else None
+        if kept is None:
+            kept = dict(make())
+            files.write_text(path, json.dumps(kept, sort_keys=True))
+        return kept
+
+    @property
+    def ranges(self) -> Path:
+        """Where calibration is kept."""
+        return self.root / "ranges"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None

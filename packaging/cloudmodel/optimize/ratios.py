@@ -1,0 +1,109 @@
+"""How many times faster, and how sure that is: paired blocks, a median, a bootstrap, and a control of equal arms.
+
+Everything is computed on logarithms of ratios: twice as fast and half as fast are equally far from the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from math import exp, log
+
+import numpy as np
+
+from cloudmodel.optimize.bounds import Interval
+
+RESAMPLES = 2000
+WIDEST = 0.10
+"""A control whose interval reaches further than this from 1 says that the machine cannot tell anything."""
+MOST_STEAL = 0.01
+"""The share of time that the hypervisor may give to others before a run is void."""
+QUIET = 0.03
+
+
+def block(
+    baseline: Callable[[], object], trial: Callable[[], object], repeats: tuple[int, int], clock: Callable[[], int],
+    flip: bool,
+) -> tuple[float, float]:  # fmt: skip
+    """One block ABBA (or BAAB with `flip`): log(time of A / time of B) a call, and A's time a call in ns.
+
+    Drift that is linear within the block cancels. `repeats` are calls in a sample of each arm, so that a sample is
+    long against the clock's steps.
+    """
+    arms = (baseline, trial)
+    spent = [0, 0]
+    for arm in (1, 0, 0, 1) if flip else (0, 1, 1, 0):
+        call, count = arms[arm], repeats[arm]
+        started = clock()
+        for _ in range(count):
+            call()
+        spent[arm] += max(1, clock() - started)
+    each = spent[0] / (2 * repeats[0]), spent[1] / (2 * repeats[1])
+    return log(each[0] / each[1]), each[0]
+
+
+def blocks(
+    arms: Sequence[tuple[Callable[[], object], Callable[[], object]]],
+    repeats: Sequence[tuple[int, int]],
+    *,
+    rounds: int,
+    clock: Callable[[], int],
+    seed: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[list[list[float]], list[float]]:
+    """`rounds` rounds; in each, one block of every pair of arms in random order, each block's order drawn anew.
+
+    Returns the log-ratios of every pair, and the baseline's time a call in ns by block. Ends early, after a whole
+    round, when `stop` says so.
+    """
+    drawn = random.Random(seed)  # noqa: S311  # an order, not a secret
+    found: list[list[float]] = [[] for _ in arms]
+    times: list[float] = []
+    for _ in range(rounds):
+        order = list(range(len(arms)))
+        drawn.shuffle(order)
+        for number in order:
+            ratio, each = block(*arms[number], repeats[number], clock, drawn.random() < 0.5)
+            found[number].append(ratio)
+            times.append(each)
+        if stop():
+            break
+    return found, times
+
+
+def interval(processes: Sequence[Sequence[float]], confidence: float, seed: int) -> Interval:
+    """The median ratio over the log-ratios of several processes, with a two-sided interval from a bootstrap that
+    draws processes first and their blocks then: what differs between processes is part of the doubt."""
+    drawn = np.random.default_rng(seed)
+    parts = [np.asarray(part, dtype=np.float64) for part in processes if len(part)]
+    medians = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        chosen = drawn.integers(0, len(parts), len(parts))
+        medians[number] = np.median(
+            np.concatenate([parts[one][drawn.integers(0, len(parts[one]), len(parts[one]))] for one in chosen])
+        )
+    low, high = np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(exp(float(low)), exp(float(np.median(np.concatenate(parts)))), exp(float(high)))
+
+
+def claim(ratio: Interval, floor: Interval) -> str:
+    """`faster`, `slower`, or `same` where the interval is not wholly outside the noise floor, taken on both sides."""
+    top = max(floor.high, 1 / floor.low, 1.0)
+    if ratio.low > top:
+        return "faster"
+    return "slower" if ratio.high < 1 / top else "same"
+
+
+def noisy(floor: Interval, steal: float) -> str | None:
+    """Why nothing can be told from a run, or None: the control's interval is too wide, or others took the processor."""
+    if steal > MOST_STEAL:
+        return f"{steal:.1%} of the processor's time was taken by other machines (at most {MOST_STEAL:.0%})"
+    reach = max(floor.high, 1 / floor.low) - 1
+    if reach > WIDEST:
+        return f"two equal models differed by up to {reach:.1%} (at most {WIDEST:.0%})"
+    return None
+
+
+def quiet(floor: Interval) -> bool:
+    """Whether the control is narrow enough to tell `the same` from `unknown`."""
+    return max(floor.high, 1 / floor.low) - 1 <= QUIET

@@ -1,0 +1,60 @@
+"""Which recipes are worth a try for a model: a table, not a search of its own. What a family of models is known to gain
+from comes first; nothing is left out that a measurement could still surprise with, as long as it is cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cloudmodel.optimize import techniques
+from cloudmodel.optimize.onnx_files import Census
+from cloudmodel.optimize.recipe import Recipe, step
+
+
+def after_training(census: Census, families: Sequence[str], int8: Mapping[str, Any]) -> tuple[Recipe, ...]:
+    """Recipes that need no training: graph rewrites and quantization, the most promising first."""
+    chosen = [*_quantized(census, int8)] if "quantize" in families else []
+    chosen += [*_rewritten(census)] if "graph" in families else []
+    return tuple(chosen)
+
+
+def training(families: Sequence[str], int8: Mapping[str, Any]) -> tuple[Recipe, ...]:
+    """Recipes that train: tried only where the others miss. Each alone, and quantized afterwards."""
+    recipes = []
+    for name, parameters in TRAINED:
+        if name in techniques.TECHNIQUES and techniques.find(name).family in families:
+            first = step(name, **parameters)
+            recipes.append(Recipe(steps=(first,)))
+            if "quantize" in families:
+                recipes.append(Recipe(steps=(first, step("static-int8", **int8))))
+    return tuple(recipes)
+
+
+TRAINED: tuple[tuple[str, dict[str, Any]], ...] = ()
+"""Training techniques with the parameters that are tried, the mildest first."""
+
+
+def _quantized(census: Census, int8: Mapping[str, Any]) -> Iterator[Recipe]:
+    has = census.operators
+    static = [
+        step("static-int8", method="minmax", **int8),
+        step("static-int8", method="percentile", **int8),
+        step("static-int8", method="entropy", **int8),
+        step("static-int8", method="minmax", per_channel=False, **int8),
+    ]
+    dynamic = [step("dynamic-int8", reduce_range=int8["reduce_range"]), step("dynamic-int8", per_channel=False)]
+    blocks = [step("weight-only", bits=8), step("weight-only", bits=4)]
+    if has["Conv"] or has["ConvTranspose"]:
+        order = static
+    elif has["MatMul"] > has["Gemm"]:
+        # A MatMul keeps its float neighbours: quantizing all operators costs a sentence encoder its embedding.
+        order = [*dynamic, *blocks, step("static-int8", operators=["MatMul", "Gemm"], **int8), static[0]]
+    else:
+        order = [*static, *dynamic]
+    yield from (Recipe(steps=(each,)) for each in order)
+
+
+def _rewritten(census: Census) -> Iterator[Recipe]:
+    if census.operators["Softmax"] and census.operators["MatMul"]:
+        yield Recipe(steps=(step("fuse-transformer"),))
+    yield from (Recipe(steps=(step(name),)) for name in ("slim", "onnxoptimizer", "onnxscript", "ort-basic"))

@@ -1,0 +1,74 @@
+"""The child that measures: the original, a second copy of it and all trials alive in one process, timed in turn."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, thread_time_ns
+from typing import Any
+
+import numpy as np
+
+from cloudmodel.core.progress import Report
+from cloudmodel.optimize import machine, ratios
+from cloudmodel.optimize.inference import open_session
+
+SAMPLE = 5_000_000
+"""ns that a sample lasts at least: many calls of a fast model are one sample."""
+WARM = 3
+MOST_CALLS = 2000
+
+
+def run(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Measure `job["trials"]`, paths of models, against `job["original"]` on the rows of the npz file `inputs`.
+
+    `rounds` blocks of each, fewer where `seconds` are over; `threads` a session. Returns `control`, the log-ratios of
+    the original against itself, `trials`, a list of them a trial, the original's median `latency_ms`, and what the
+    machine did meanwhile.
+    """
+    with np.load(job["inputs"], allow_pickle=False) as data:
+        inputs = {
+            name: data[name].astype(object) if data[name].dtype.kind == "U" else data[name] for name in data.files
+        }
+    paths = [job["original"], job["original"], *job["trials"]]
+    calls = [_call(Path(path), inputs, job["threads"]) for path in paths]
+    repeats = [_repeats(call) for call in calls]
+    until = monotonic() + job["seconds"]
+    gc.disable()
+    started = machine.now()
+    found, times = ratios.blocks(
+        [(calls[0], call) for call in calls[1:]],
+        [(repeats[0], count) for count in repeats[1:]],
+        rounds=job["rounds"],
+        clock=thread_time_ns,
+        seed=job["seed"],
+        stop=lambda: monotonic() > until,
+    )
+    conditions = machine.between(started, machine.now())
+    return {
+        "control": found[0],
+        "trials": found[1:],
+        "latency_ms": float(np.median(times)) / 1e6,
+        "conditions": conditions,
+    }
+
+
+def _call(model: Path, inputs: dict[str, Any], threads: int) -> Callable[[], object]:
+    session = open_session(model, threads=threads)
+    names = [output.name for output in session.get_outputs()]
+    return lambda: session.run(names, inputs)
+
+
+def _repeats(call: Callable[[], object]) -> int:
+    """Warm up, and find how many calls make a sample."""
+    best = min(_timed(call) for _ in range(WARM))
+    for _ in range(min(20, max(1, SAMPLE // max(1, best)))):
+        best = min(best, _timed(call))
+    return int(min(MOST_CALLS, max(1, -(-SAMPLE // max(1, best)))))
+
+
+def _timed(call: Callable[[], object]) -> int:
+    started = thread_time_ns()
+    call()
+    return thread_time_ns() - started
