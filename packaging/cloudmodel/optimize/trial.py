@@ -6,6 +6,7 @@ Every function takes a job and returns an answer, both JSON: see `core.confined`
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cloudmodel.formats.model import Signature
 from cloudmodel.optimize import inference, onnx_files, recipe, sensitivity
 from cloudmodel.optimize.data import read_npz
 from cloudmodel.optimize.profile import profile as profile_of
+from cloudmodel.optimize.quantize import checks
 from cloudmodel.optimize.technique import Artifact, Material, Source
 from cloudmodel.optimize.techniques import find
 
@@ -77,7 +79,9 @@ def rank(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Nodes that quantization hurts, most first: see `sensitivity.rank`."""
     signature = Signature.model_validate(job["signature"])
     data = read_npz(Path(job["data"]), signature)
-    ranked = sensitivity.rank(Path(job["model"]), Path(job["quantized"]), data)
+    with tempfile.TemporaryDirectory(prefix="cloudmodel-rank-") as work:
+        prepared = checks.prepare(Path(job["original"]), Path(work))
+        ranked = sensitivity.rank(prepared, Path(job["quantized"]), data)
     return {"nodes": [{"name": node.name, "operator": node.operator, "sqnr_db": node.sqnr} for node in ranked]}
 
 

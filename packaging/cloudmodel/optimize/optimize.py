@@ -1,0 +1,115 @@
+"""`optimize` as one call: a model and what the project says of it in, what was found out, and its document."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudmodel.core.errors import Cancelled, ProjectInvalid, UsageError
+from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.formats.model import Signature
+from cloudmodel.optimize import inference, machine, metrics, onnx_files, result, sets, space
+from cloudmodel.optimize.cache import versions
+from cloudmodel.optimize.gate import Demand
+from cloudmodel.optimize.recipe import Recipe
+from cloudmodel.optimize.search import Search
+from cloudmodel.optimize.technique import SEED, Artifact, Material, Source
+from cloudmodel.optimize.trials import Found, Objective, Wish
+from cloudmodel.optimize.workshop import TRAINING, Workshop
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the project says: the model and its signature, the data and the metric, what must hold, what is wanted.
+
+    `evaluate`, `train` and `calibrate` are files below `folder`, or functions of it. `source` is the PyTorch model
+    behind the ONNX file, where there is one. `cache` is a folder that outlives the run.
+    """
+
+    model: Path
+    signature: Signature
+    folder: Path
+    evaluate: str
+    metric: str
+    cache: Path
+    train: str | None = None
+    calibrate: str | None = None
+    source: Source | None = None
+    demand: Demand = Demand()  # noqa: RUF009  # frozen
+    objective: Objective = "latency"
+    techniques: Sequence[str] = ("graph", "quantize", "prune", "distill")
+    budget: float = 300.0
+    recipes: tuple[Recipe, ...] | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found: the chosen model's file (None: leave it as it is), the document without bundle and report, and
+    the provenance for a bundle's manifest."""
+
+    found: Found
+    model: Path | None
+    document: dict[str, Any]
+    provenance: dict[str, Any] | None
+
+
+def optimize(request: Request, report: Report = silent) -> Outcome:
+    """Search, gate and measure; see `search`. What is wrong with model, data or recipes is said before work starts.
+
+    Raises ProjectInvalid, UsageError; Cancelled on Ctrl-C, when all trials that are whole are kept.
+    """
+    report(Progress("data", note=request.evaluate))
+    divided = sets.divide(
+        request.evaluate, request.folder, request.signature, train=request.train, calibrate=request.calibrate, seed=SEED
+    )
+    model = request.model.resolve()
+    metric = _metric(request, model, divided)
+    int8 = machine.int8()
+    recipes = request.recipes
+    training: tuple[Recipe, ...] = ()
+    if recipes is None:
+        recipes = space.after_training(onnx_files.census(model), request.techniques, int8)
+        training = space.training(request.techniques, int8) if divided.train is not None else ()
+    if not recipes and not training:
+        raise UsageError("No technique is left to try", hint="name some as optimize.techniques in cloudmodel.yaml")
+    wish = Wish(request.metric, request.demand, request.objective, recipes, training, request.budget)
+    material = Material(
+        signature=request.signature, source=request.source, metric=request.metric, folder=request.folder, seed=SEED
+    )
+    original = Artifact(model, request.source.weights if request.source else None)
+    with tempfile.TemporaryDirectory(prefix="cloudmodel-optimize-") as work:
+        workshop = Workshop(
+            original, material, divided, root=request.cache, work=Path(work), reuse=request.resume, report=report
+        )
+        search = Search(workshop, divided, metric, wish, report)
+        try:
+            found = search.run()
+        except KeyboardInterrupt:
+            kept = sum(trial.made is not None for trial in search.found.trials)
+            raise Cancelled(
+                f"cancelled; {kept} trials are kept", hint="cloudmodel optimize --resume goes on from there"
+            ) from None
+    not_tried = [] if divided.train is not None or request.recipes else _untried(request.techniques)
+    document = result.document(found, metric, divided, wish, workshop.size_bytes, not_tried)
+    provenance = None
+    if found.chosen is not None:
+        digests = {**workshop.digests, "selection": divided.selection.digest, "final": divided.final.digest}
+        provenance = result.provenance(found, workshop.sha256, digests, divided, wish, versions())
+    made = found.chosen.made if found.chosen else None
+    return Outcome(found, made.model if made else None, document, provenance)
+
+
+def _metric(request: Request, model: Path, divided: sets.Sets) -> metrics.Metric:
+    """The metric, fitted to the original's answers to the selection set."""
+    answers = inference.answers(model, divided.selection, request.signature)
+    if not answers:
+        raise ProjectInvalid("The model has no outputs", where=str(request.model))
+    return metrics.fit(request.metric, answers, divided.selection, folder=request.folder)
+
+
+def _untried(techniques: Sequence[str]) -> list[str]:
+    return [f"{name}: it trains, and optimize.train names no data" for name in techniques if name in TRAINING]

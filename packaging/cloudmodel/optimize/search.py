@@ -1,0 +1,258 @@
+"""The search: many recipes, cheap questions first, and one trial at the end that passes everything, or none.
+
+1. build every recipe in a child, drop what fails, changes nothing or equals another;
+2. ask a few rows: drop what answers with another sense;
+3. time each for a moment: drop what is clearly slower;
+4. keep the better half by non-dominated rank, ask the whole selection set;
+5. where a fast quantized trial fails, bisect how many of its worst nodes must stay float;
+6. time what is left with care, and choose by the objective;
+7. only if nothing passed: the techniques that train, through the same steps;
+8. ask the final set, once, for the chosen trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil, log
+from time import monotonic
+from typing import Any
+
+from cloudmodel.core.errors import CloudmodelError
+from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.optimize import front, gate, measure, sensitivity
+from cloudmodel.optimize import profile as profiles
+from cloudmodel.optimize.data import Dataset
+from cloudmodel.optimize.gate import Verdict
+from cloudmodel.optimize.measure import Measured
+from cloudmodel.optimize.metrics import Metric
+from cloudmodel.optimize.recipe import Recipe, Step
+from cloudmodel.optimize.sets import Sets
+from cloudmodel.optimize.trials import Found, Trial, Wish, said
+from cloudmodel.optimize.workshop import Made, Workshop
+
+QUICK_ROWS = 64
+TOGETHER = 6
+"""Models that are alive at once in a measuring process, besides the original twice."""
+FINALISTS = 4
+SMALLER = 0.9
+"""A trial is smaller where it has at most this share of the original's bytes."""
+
+
+class Search:
+    """One search; `run` may be called once."""
+
+    def __init__(self, workshop: Workshop, sets: Sets, metric: Metric, wish: Wish, report: Report = silent) -> None:
+        self.workshop, self.sets, self.metric, self.wish, self.report = workshop, sets, metric, wish, report
+        self.found = Found()
+        self.until = monotonic() + wish.budget
+        self.request = workshop.request(sets.selection, wish.objective)
+        self.quick = sets.selection
+        if len(sets.selection) > 2 * QUICK_ROWS:
+            self.quick = sets.selection.take(range(QUICK_ROWS))
+
+    @property
+    def left(self) -> float:
+        """Seconds of the budget that are left, at least 0."""
+        return max(0.0, self.until - monotonic())
+
+    def run(self) -> Found:
+        """All steps. Raises only for faults of the original and of the data: a trial that fails is a result."""
+        self.found.profile = self.workshop.profile(self.workshop.original.model, self.request)
+        self._round(self.wish.recipes)
+        if not any(trial.accepted for trial in self.found.trials) and self.left:
+            self._round(self.wish.training)
+        self._choose()
+        return self.found
+
+    def _round(self, recipes: Sequence[Recipe]) -> None:
+        fresh = [Trial(f"t{len(self.found.trials) + place}", recipe) for place, recipe in enumerate(recipes, 1)]
+        if not fresh:
+            return
+        self.found.trials += fresh
+        self._each("build", fresh, self._build)
+        self._each("screen", [trial for trial in fresh if trial.open], self._screen)
+        # What only lost its fidelity is timed too: a few nodes left float may bring it back.
+        hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
+        self._glance([*(trial for trial in fresh if trial.open), *hurt])
+        kept = self._halve([trial for trial in fresh if trial.open])
+        self._each("select", kept, lambda trial: self._ask(trial, self.sets.selection))
+        hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
+        finalists = [trial for trial in kept if trial.open]
+        if (rescued := self._rescue(hurt, finalists)) is not None:
+            finalists.append(rescued)
+        self._measure(finalists)
+
+    def _each(self, task: str, trials: Sequence[Trial], work: Callable[[Trial], None]) -> None:
+        for number, trial in enumerate(trials):
+            self.report(Progress(task, number, len(trials), trial.recipe.title))
+            if not self.left:
+                trial.reason = "not tried: the budget was over"
+                continue
+            try:
+                work(trial)
+            except CloudmodelError as error:
+                trial.reason = error.message + (f" ({error.hint})" if error.hint else "")
+        self.report(Progress(task, len(trials), len(trials)))
+
+    def _build(self, trial: Trial) -> None:
+        if reason := self.workshop.inapplicable(trial.recipe):
+            trial.reason = reason
+            return
+        trial.made = self.workshop.make(trial.recipe, self.left)
+        for other in self.found.trials:
+            if other is not trial and other.made is not None and other.made.sha256 == trial.made.sha256:
+                trial.reason = f"the same model as {other.id}"
+                return
+
+    def _screen(self, trial: Trial) -> None:
+        self._ask(trial, self.quick)
+
+    def _ask(self, trial: Trial, data: Dataset) -> None:
+        """Judge by what was seen, not by its bound: few rows cannot prove anything, and need not yet."""
+        assert trial.made is not None
+        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, data, self.left)
+        answers = self.workshop.answers(trial.made.model, trial.made.sha256, data, self.left)
+        trial.judged = judged = gate.judge(self.metric, original, answers, data, self.wish.demand)
+        drop = -judged.delta.mid if self.metric.larger_is_better else judged.delta.mid
+        slack = 1 / len(data) if self.metric.correct is not None else 0.0
+        if judged.fidelity < self.wish.demand.min_fidelity:
+            trial.reason = judged.reason
+        elif drop - slack >= self.wish.demand.max_drop:
+            trial.reason = (
+                f"{self.metric.name} drops by {drop:.4g} on {len(data)} rows, allowed {self.wish.demand.max_drop:g}"
+            )
+
+    def _glance(self, trials: Sequence[Trial]) -> None:
+        for start in range(0, len(trials), TOGETHER):
+            part = [trial for trial in trials[start : start + TOGETHER] if trial.made is not None]
+            self.report(Progress("glance", start, len(trials)))
+            found = self.workshop.measure([t.made for t in part if t.made], self.request, measure.GLANCE)
+            for number, trial in enumerate(part):
+                trial.ratio = found.ratios[number]
+                if self.wish.objective != "size" and trial.ratio.high < 1 and found.void is None and trial.open:
+                    trial.claim = "slower"
+                    trial.reason = f"slower: {said(trial.ratio)} times as fast as the original"
+                elif self.wish.objective == "size" and trial.open and trial.made and not self._smaller(trial.made):
+                    trial.reason = f"not smaller: {trial.made.size_bytes:,} bytes of {self.workshop.size_bytes:,}"
+        self.report(Progress("glance", len(trials), len(trials)))
+
+    def _halve(self, trials: Sequence[Trial]) -> list[Trial]:
+        count = min(FINALISTS, max(2, ceil(len(trials) / 2)))
+        kept = [trials[number] for number in front.best([self._point(trial) for trial in trials], count)]
+        for trial in trials:
+            if trial not in kept:
+                trial.reason = "others were better at this stage: not measured further"
+        return kept
+
+    def _point(self, trial: Trial) -> tuple[float, float, float, float]:
+        assert trial.judged is not None
+        assert trial.made is not None
+        better = trial.judged.metric if self.metric.larger_is_better else -trial.judged.metric
+        speed = log(trial.ratio.mid) if trial.ratio is not None else 0.0
+        return speed, better, trial.judged.fidelity, -float(trial.made.size_bytes)
+
+    def _can_be_rescued(self, trial: Trial) -> bool:
+        last = trial.recipe.steps[-1].technique
+        refused = trial.judged is not None and trial.reason and trial.claim is None
+        return bool(refused and trial.made is not None and last == "static-int8" and len(trial.recipe.steps) == 1)
+
+    def _rescue(self, hurt: Sequence[Trial], finalists: Sequence[Trial]) -> Trial | None:
+        """The fastest trial that lost its fidelity or metric, with as few nodes left float as bring it back."""
+        best = max((trial.ratio.mid for trial in finalists if trial.ratio), default=1.0)
+        fast = [trial for trial in hurt if trial.ratio is not None and trial.ratio.mid > best]
+        if not fast or not self.left:
+            return None
+        source = max(fast, key=lambda trial: trial.ratio.mid if trial.ratio else 0.0)
+        assert source.made is not None
+        try:
+            ranked = self.workshop.rank(source.made, self.left)
+        except CloudmodelError:
+            return None
+        self.found.sensitivity = ranked
+        probes: dict[int, Trial] = {}
+
+        def passes(length: int) -> bool:
+            step = source.recipe.steps[0]
+            exclude: list[Any] = sorted([*step.parameters["exclude"], *(node["name"] for node in ranked[:length])])  # type: ignore[misc]
+            parameters = {**step.parameters, "exclude": exclude}
+            recipe = Recipe(steps=(Step(technique=step.technique, parameters=parameters),))
+            probe = probes[length] = Trial(f"t{len(self.found.trials) + 1}", recipe)
+            self._each("rescue", [probe], self._build)
+            if probe.open:
+                self._each("rescue", [probe], lambda trial: self._ask(trial, self.sets.selection))
+            return probe.open
+
+        length = sensitivity.shortest_prefix(len(ranked) - 1, passes)
+        if length is None:
+            return None
+        rescued = probes[length]
+        rescued.id = f"t{len(self.found.trials) + 1}"
+        self.found.trials.append(rescued)
+        return rescued
+
+    def _measure(self, finalists: Sequence[Trial]) -> None:
+        if not finalists:
+            return
+        found = self.workshop.measure([t.made for t in finalists if t.made], self.request, self.wish.effort)
+        self.found.measured = found
+        for number, trial in enumerate(finalists):
+            trial.ratio, trial.claim = found.ratios[number], found.claim(number)
+            assert trial.made is not None
+            if self.wish.objective == "size":
+                trial.accepted = self._smaller(trial.made)
+            else:
+                trial.accepted = trial.claim == "faster"
+            trial.reason = self._verdict(trial, found)
+
+    def _verdict(self, trial: Trial, found: Measured) -> str:
+        assert trial.ratio is not None
+        assert trial.made is not None
+        speed = f"{said(trial.ratio)} times as fast, noise {found.floor.low:.3f} to {found.floor.high:.3f}"
+        if self.wish.objective == "size":
+            return f"{self.workshop.size_bytes / trial.made.size_bytes:.2f} times smaller; {speed}"
+        if trial.claim == "inconclusive":
+            return f"inconclusive: {found.void or 'the machine is too busy to tell so small a difference'} ({speed})"
+        return speed if trial.accepted else f"not faster: {speed}"
+
+    def _smaller(self, made: Made) -> bool:
+        return made.size_bytes <= SMALLER * self.workshop.size_bytes
+
+    def _choose(self) -> None:
+        final, found = self.sets.final, self.found
+        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, final, self.left)
+        found.metric = self.metric.total(original, final)
+        accepted = [trial for trial in found.trials if trial.accepted]
+        if found.measured is None:
+            # Nothing got that far: the noise floor and the latency are still facts of this machine.
+            found.measured = self.workshop.measure([], self.request, measure.GLANCE)
+        if not accepted:
+            found.reason = self._leave()
+            return
+        chosen = max(accepted, key=self._merit)
+        assert chosen.made is not None
+        answers = self.workshop.answers(chosen.made.model, chosen.made.sha256, final, self.left)
+        chosen.judged = judged = gate.judge(self.metric, original, answers, final, self.wish.demand)
+        found.verdict, found.needed = judged.verdict, judged.needed
+        if judged.verdict is Verdict.MET:
+            found.chosen = chosen
+            found.reason = f"{chosen.reason}; {judged.reason} on {judged.rows} rows that the search never saw"
+        else:
+            chosen.accepted = False
+            chosen.reason = f"final set: {judged.reason}"
+            found.reason = f"{chosen.id} ({chosen.recipe.title}) {judged.verdict}: {judged.reason}"
+
+    def _merit(self, trial: Trial) -> float:
+        assert trial.ratio is not None
+        assert trial.made is not None
+        return -float(trial.made.size_bytes) if self.wish.objective == "size" else trial.ratio.low
+
+    def _leave(self) -> str:
+        why = profiles.why(self.found.profile)
+        unsure = [trial for trial in self.found.trials if trial.claim == "inconclusive"]
+        if unsure:
+            return f"leave it as it is: {unsure[0].reason}; run it again on a quieter machine"
+        timed = [trial for trial in self.found.trials if trial.ratio is not None and trial.claim is not None]
+        if not timed:
+            return f"leave it as it is: no trial passed; {why}"
+        best = max(timed, key=lambda trial: trial.ratio.mid if trial.ratio else 0.0)
+        return f"leave it as it is: the best trial that passed, {best.recipe.title}, is {best.reason}; {why}"

@@ -1,0 +1,85 @@
+"""What a search is asked for, what it tries, and what it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cloudmodel.optimize import front
+from cloudmodel.optimize.bounds import Interval
+from cloudmodel.optimize.gate import Demand, Judged, Verdict
+from cloudmodel.optimize.measure import Effort, Measured
+from cloudmodel.optimize.metrics import Metric
+from cloudmodel.optimize.recipe import Recipe
+from cloudmodel.optimize.workshop import Made
+
+Objective = Literal["latency", "throughput", "size"]
+
+
+@dataclass
+class Trial:
+    """A recipe and what is known of it so far. `reason` says why it was accepted or refused; `judged` is by the
+    selection set, for the chosen trial by the final set."""
+
+    id: str
+    recipe: Recipe
+    made: Made | None = None
+    judged: Judged | None = None
+    ratio: Interval | None = None
+    claim: str | None = None
+    accepted: bool = False
+    reason: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing has refused it yet."""
+        return self.made is not None and not self.reason
+
+
+@dataclass
+class Found:
+    """What a search found. `metric` and `judged` of the chosen trial, and the original's `metric`, are of the final
+    set; `verdict` is the final gate's, None where no trial reached it."""
+
+    trials: list[Trial] = field(default_factory=list)
+    chosen: Trial | None = None
+    reason: str = ""
+    verdict: Verdict | None = None
+    needed: int | None = None
+    metric: float = 0.0
+    measured: Measured | None = None
+    sensitivity: list[dict[str, Any]] = field(default_factory=list)
+    profile: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the project asks for. `recipes` None: those of `space` for the families of techniques; else only these.
+    `budget` in seconds: no trial is begun after it."""
+
+    metric: str
+    demand: Demand
+    objective: Objective
+    recipes: tuple[Recipe, ...]
+    training: tuple[Recipe, ...] = ()
+    budget: float = 300.0
+    effort: Effort = field(default_factory=Effort)
+
+
+def said(ratio: Interval) -> str:
+    """`1.92 [1.90, 1.94]`"""
+    return f"{ratio.mid:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def front_of(found: Found, metric: Metric) -> list[str]:
+    """The ids of the trials that passed the selection set and that neither another of them nor the original beats: in
+    speed, metric, fidelity and size."""
+    passed = [trial for trial in found.trials if trial.accepted and trial.ratio and trial.judged and trial.made]
+    points = []
+    for trial in passed:
+        assert trial.ratio is not None
+        assert trial.judged is not None
+        assert trial.made is not None
+        change = trial.judged.delta.mid if metric.larger_is_better else -trial.judged.delta.mid
+        points.append((trial.ratio.mid, change, trial.judged.fidelity, -float(trial.made.size_bytes)))
+    return [trial.id for trial, rank in zip(passed, front.ranks(points), strict=True) if rank == 0]

@@ -1,0 +1,178 @@
+"""Where trials are made, asked and timed: child processes, the cache, and the files that both need. The search itself
+decides; everything that touches the disk or starts a process is here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloudmodel.bundle import samples
+from cloudmodel.core import confined
+from cloudmodel.core.progress import Report, silent
+from cloudmodel.optimize import machine, measure, onnx_files, trial
+from cloudmodel.optimize.bounds import Interval
+from cloudmodel.optimize.cache import Cache, key_of, versions
+from cloudmodel.optimize.data import Dataset
+from cloudmodel.optimize.measure import Effort, Measured
+from cloudmodel.optimize.quantize.calibration import CACHE_VARIABLE
+from cloudmodel.optimize.recipe import Recipe
+from cloudmodel.optimize.sets import Sets
+from cloudmodel.optimize.technique import Artifact, Material
+from cloudmodel.optimize.techniques import find
+
+THROUGHPUT_BATCH = 32
+TRAINING = ("prune", "distill")
+PATIENCE = 60.0
+"""Seconds that a child has at least, however little of the budget is left: it was started in time."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A trial's model on the disk."""
+
+    model: Path
+    sha256: str
+    size_bytes: int
+    evidence: Sequence[Mapping[str, Any]]
+
+
+class Workshop:
+    """Makes and measures trials of one model. `root` is the cache's folder, `work` a scratch folder that its owner
+    removes; `seconds` is a hint of how long a child may take."""
+
+    def __init__(
+        self, original: Artifact, material: Material, sets: Sets, *, root: Path, work: Path, reuse: bool = False,
+        report: Report = silent,
+    ) -> None:  # fmt: skip
+        self.original = original
+        self.cache = Cache(root)
+        self.work = work
+        self.reuse = reuse
+        self.report = report
+        self.sha256 = onnx_files.digest_of(original.model)
+        self.size_bytes = onnx_files.size_of(original.model)
+        self.signature = material.signature
+        self.digests = {
+            "calibration": sets.calibration.digest,
+            "train": sets.train.digest if sets.train is not None else None,
+        }
+        work.mkdir(parents=True, exist_ok=True)
+        self.calibration = sets.calibration.write(work / "calibration.npz")
+        train = sets.train.write(work / "train.npz") if sets.train is not None else None
+        self.material = replace(material, calibration=self.calibration, train=train)
+        self._children = 0
+
+    def inapplicable(self, recipe: Recipe) -> str | None:
+        """Why the first step of a recipe cannot be taken on this model, before anything starts."""
+        step = recipe.steps[0]
+        reason = find(step.technique).inapplicable(self.original, self.material, step.values())
+        return f"{step.technique}: {reason}" if reason else None
+
+    def key(self, recipe: Recipe) -> str:
+        """What decides the bytes of a trial: model, recipe, the rows that it uses, seed and versions."""
+        trains = any(find(step.technique).family in TRAINING for step in recipe.steps)
+        rows = dict(self.digests) if trains else {"calibration": self.digests["calibration"]}
+        more = [self.material.metric] if trains else []
+        return key_of(self.sha256, recipe.as_json(), rows, self.material.seed, versions(), *more)
+
+    def make(self, recipe: Recipe, seconds: float) -> Made:
+        """A trial's model, from the cache or from a child. Raises what the child raised, ChildDied."""
+
+        def build(folder: Path) -> dict[str, Any]:
+            job = {
+                "recipe": recipe.as_json(),
+                "artifact": trial.artifact_to(self.original),
+                "material": trial.material_to(self.material),
+                "target": str(folder),
+            }
+            return self._child(trial.BUILD, job, seconds)
+
+        facts = self.cache.artifact(self.key(recipe), build)
+        return Made(Path(facts["model"]), facts["sha256"], facts["size_bytes"], facts["evidence"])
+
+    def answers(self, model: Path, sha256: str, data: Dataset, seconds: float) -> dict[str, NDArray[Any]]:
+        """A model's answers to all rows of `data`, by output name in the model's order."""
+        rows = self.work / f"rows-{data.digest[:16]}.npz"
+        if not rows.exists():
+            data.write(rows)
+
+        def ask(path: Path) -> None:
+            job = {
+                "model": str(model), "data": str(rows), "target": str(path),
+                "signature": self.signature.model_dump(mode="json"),
+            }  # fmt: skip
+            self._child(trial.ANSWER, job, seconds)
+
+        path = self.cache.answers(key_of(sha256, data.digest, versions()["onnxruntime"]), ask)
+        with np.load(path, allow_pickle=False) as found:
+            return {output.name: found[output.name] for output in self.signature.outputs}
+
+    def request(self, data: Dataset, objective: str) -> Path:
+        """The request that is timed: one row, or for throughput a batch, of the selection set."""
+        fixed = [
+            tensor.shape[0] for tensor in self.signature.inputs if tensor.shape and isinstance(tensor.shape[0], int)
+        ]
+        batch = fixed[0] if fixed else THROUGHPUT_BATCH if objective == "throughput" else 1
+        path = self.work / f"request-{batch}.npz"
+        if not path.exists():
+            rows = np.arange(batch) % len(data)
+            arrays = {name: array[rows] for name, array in data.inputs.items()}
+            plain = {name: array.astype(np.str_) if array.dtype == object else array for name, array in arrays.items()}
+            samples.write_npz(path, plain)
+        return path
+
+    def measure(self, made: Sequence[Made], request: Path, effort: Effort) -> Measured:
+        """Time models against the original; kept by the processor, and reused only in a resumed search."""
+        key = key_of(
+            self.sha256, [each.sha256 for each in made], request.name, vars(effort), machine.fingerprint(), versions()
+        )
+
+        def run() -> dict[str, Any]:
+            found = measure.measure(
+                self.original.model, [each.model for each in made], request, self._folder(), effort=effort,
+                threads=self.material.threads, seed=self.material.seed, report=self.report,
+            )  # fmt: skip
+            return {
+                "ratios": [ratio.as_json() for ratio in found.ratios], "floor": found.floor.as_json(),
+                "latency_ms": found.latency_ms, "conditions": dict(found.conditions), "void": found.void,
+            }  # fmt: skip
+
+        kept = self.cache.measurement(key, reuse=self.reuse, make=run)
+        return Measured(
+            ratios=tuple(Interval(**ratio) for ratio in kept["ratios"]),
+            floor=Interval(**kept["floor"]),
+            latency_ms=kept["latency_ms"],
+            conditions=kept["conditions"],
+            void=kept["void"],
+        )
+
+    def rank(self, made: Made, seconds: float) -> list[dict[str, Any]]:
+        """The nodes that quantization hurts, the worst first."""
+        job = {
+            "original": str(self.original.model), "quantized": str(made.model), "data": str(self.calibration),
+            "signature": self.signature.model_dump(mode="json"),
+        }  # fmt: skip
+        nodes: list[dict[str, Any]] = self._child(trial.RANK, job, seconds)["nodes"]
+        return nodes
+
+    def profile(self, model: Path, request: Path) -> list[dict[str, Any]]:
+        """Where a model spends its time, as shares."""
+        job = {"model": str(model), "inputs": str(request)}
+        nodes: list[dict[str, Any]] = self._child(trial.PROFILE, job, PATIENCE)["nodes"]
+        return nodes
+
+    def _child(self, function: str, job: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        return confined.run(
+            function, job, folder=self._folder(), seconds=max(PATIENCE, math.ceil(seconds)),
+            environment={CACHE_VARIABLE: str(self.cache.ranges)}, report=self.report,
+        )  # fmt: skip
+
+    def _folder(self) -> Path:
+        self._children += 1
+        return self.work / f"child-{self._children}"
