@@ -29,6 +29,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "Model": {
         "scan": "The verdict on model files, without loading them.",
         "package": "Turn the project's model into a bundle.",
+        "optimize": "Search for a faster model that still passes, and prove it.",
         "inspect": "What is in a bundle or a model file.",
         "verify": "Does a bundle still hold what its manifest says?",
         "serve": "Serve a bundle on this machine as a container would.",

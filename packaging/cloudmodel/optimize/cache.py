@@ -65,7 +65,7 @@ class Cache:
         files.write_text(folder / FACTS, json.dumps(facts, sort_keys=True))
         return facts
 
-    def answers(self, key: str, make: Callable[[Path], None]) -> Path:
+    def answers(self, key: str, make: Callable[[Path], object]) -> Path:
         """An npz file of answers; `make(path)` writes it where there is none."""
         path = self.root / "answers" / f"{key}.npz"
         if not path.is_file():

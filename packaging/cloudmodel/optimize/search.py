@@ -27,7 +27,7 @@ from cloudmodel.optimize.measure import Measured
 from cloudmodel.optimize.metrics import Metric
 from cloudmodel.optimize.recipe import Recipe, Step
 from cloudmodel.optimize.sets import Sets
-from cloudmodel.optimize.trials import Found, Trial, Wish, said
+from cloudmodel.optimize.trials import Found, Trial, Wish, said, standing
 from cloudmodel.optimize.workshop import Made, Workshop
 
 QUICK_ROWS = 64
@@ -98,7 +98,7 @@ class Search:
         if reason := self.workshop.inapplicable(trial.recipe):
             trial.reason = reason
             return
-        trial.made = self.workshop.make(trial.recipe, self.left)
+        trial.made = self.workshop.make(trial.recipe, self.left, self.quick)
         for other in self.found.trials:
             if other is not trial and other.made is not None and other.made.sha256 == trial.made.sha256:
                 trial.reason = f"the same model as {other.id}"
@@ -241,10 +241,10 @@ class Search:
             chosen.reason = f"final set: {judged.reason}"
             found.reason = f"{chosen.id} ({chosen.recipe.title}) {judged.verdict}: {judged.reason}"
 
-    def _merit(self, trial: Trial) -> float:
-        assert trial.ratio is not None
-        assert trial.made is not None
-        return -float(trial.made.size_bytes) if self.wish.objective == "size" else trial.ratio.low
+    def _merit(self, trial: Trial) -> tuple[float, ...]:
+        """What is asked for first, the rest for breaking ties: so the chosen trial is always on the front."""
+        standing_of = standing(trial, self.metric)
+        return standing_of[::-1] if self.wish.objective == "size" else standing_of
 
     def _leave(self) -> str:
         why = profiles.why(self.found.profile)

@@ -26,9 +26,12 @@ from cloudmodel.optimize.techniques import find
 
 BUILD, ANSWER, RANK, PROFILE = (f"{__name__}:{name}" for name in ("build", "answer", "rank", "profile"))
 
+QUICK = "quick.npz"
+
 
 def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Apply `job["recipe"]` to `job["artifact"]` with `job["material"]`; the result lies in `job["target"]`.
+    """Apply `job["recipe"]` to `job["artifact"]` with `job["material"]`; the result lies in `job["target"]`, with its
+    answers to `job["rows"]` (`data` and `signature`) as QUICK, where there are rows.
 
     Returns `model` and `trained` (paths), `evidence` of each step, `sha256` and `size_bytes` of the model. Raises
     StepFailed naming the step.
@@ -55,7 +58,10 @@ def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
         if number > 1 and artifact.trained is None:
             shutil.rmtree(target / f"step-{number - 1}")
         artifact = after
-    inference.open_session(artifact.model)
+    if job["rows"]:
+        answer({**job["rows"], "model": str(artifact.model), "target": str(target / QUICK)}, report)
+    else:
+        inference.open_session(artifact.model)
     return {
         "model": str(artifact.model),
         "trained": str(artifact.trained) if artifact.trained else None,

@@ -71,15 +71,17 @@ def said(ratio: Interval) -> str:
     return f"{ratio.mid:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
 
 
+def standing(trial: Trial, metric: Metric) -> tuple[float, float, float, float]:
+    """A timed trial's place among others, larger is better in each: the bound of its speed, metric, fidelity, size."""
+    assert trial.ratio is not None
+    assert trial.judged is not None
+    assert trial.made is not None
+    change = trial.judged.delta.mid if metric.larger_is_better else -trial.judged.delta.mid
+    return trial.ratio.low, change, trial.judged.fidelity, -float(trial.made.size_bytes)
+
+
 def front_of(found: Found, metric: Metric) -> list[str]:
-    """The ids of the trials that passed the selection set and that neither another of them nor the original beats: in
-    speed, metric, fidelity and size."""
-    passed = [trial for trial in found.trials if trial.accepted and trial.ratio and trial.judged and trial.made]
-    points = []
-    for trial in passed:
-        assert trial.ratio is not None
-        assert trial.judged is not None
-        assert trial.made is not None
-        change = trial.judged.delta.mid if metric.larger_is_better else -trial.judged.delta.mid
-        points.append((trial.ratio.mid, change, trial.judged.fidelity, -float(trial.made.size_bytes)))
+    """The ids of the trials that passed and that no other of them beats."""
+    passed = [trial for trial in found.trials if trial.accepted]
+    points = [standing(trial, metric) for trial in passed]
     return [trial.id for trial, rank in zip(passed, front.ranks(points), strict=True) if rank == 0]

@@ -81,8 +81,9 @@ class Workshop:
         more = [self.material.metric] if trains else []
         return key_of(self.sha256, recipe.as_json(), rows, self.material.seed, versions(), *more)
 
-    def make(self, recipe: Recipe, seconds: float) -> Made:
-        """A trial's model, from the cache or from a child. Raises what the child raised, ChildDied."""
+    def make(self, recipe: Recipe, seconds: float, quick: Dataset | None = None) -> Made:
+        """A trial's model, from the cache or from a child, which answers the rows of `quick` on the way. Raises what
+        the child raised, ChildDied."""
 
         def build(folder: Path) -> dict[str, Any]:
             job = {
@@ -90,28 +91,35 @@ class Workshop:
                 "artifact": trial.artifact_to(self.original),
                 "material": trial.material_to(self.material),
                 "target": str(folder),
+                "rows": self._rows(quick) if quick is not None else None,
             }
-            return self._child(trial.BUILD, job, seconds)
+            facts = self._child(trial.BUILD, job, seconds)
+            if quick is not None:
+                written = folder / trial.QUICK
+                self.cache.answers(self._answers_key(facts["sha256"], quick), written.replace)
+            return facts
 
         facts = self.cache.artifact(self.key(recipe), build)
         return Made(Path(facts["model"]), facts["sha256"], facts["size_bytes"], facts["evidence"])
 
     def answers(self, model: Path, sha256: str, data: Dataset, seconds: float) -> dict[str, NDArray[Any]]:
         """A model's answers to all rows of `data`, by output name in the model's order."""
-        rows = self.work / f"rows-{data.digest[:16]}.npz"
-        if not rows.exists():
-            data.write(rows)
 
         def ask(path: Path) -> None:
-            job = {
-                "model": str(model), "data": str(rows), "target": str(path),
-                "signature": self.signature.model_dump(mode="json"),
-            }  # fmt: skip
-            self._child(trial.ANSWER, job, seconds)
+            self._child(trial.ANSWER, {"model": str(model), "target": str(path), **self._rows(data)}, seconds)
 
-        path = self.cache.answers(key_of(sha256, data.digest, versions()["onnxruntime"]), ask)
+        path = self.cache.answers(self._answers_key(sha256, data), ask)
         with np.load(path, allow_pickle=False) as found:
             return {output.name: found[output.name] for output in self.signature.outputs}
+
+    def _rows(self, data: Dataset) -> dict[str, Any]:
+        path = self.work / f"rows-{data.digest[:16]}.npz"
+        if not path.exists():
+            data.write(path)
+        return {"data": str(path), "signature": self.signature.model_dump(mode="json")}
+
+    def _answers_key(self, sha256: str, data: Dataset) -> str:
+        return key_of(sha256, data.digest, versions()["onnxruntime"])
 
     def request(self, data: Dataset, objective: str) -> Path:
         """The request that is timed: one row, or for throughput a batch, of the selection set."""

@@ -6,8 +6,8 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ MAX_LABELS = 16 << 20
 @dataclass(frozen=True)
 class ModelSource:
     """A model file and what the project says of it. `source` is an ONNX file or a folder with exactly one; `inputs`
-    narrows the model's own inputs (name, dtype, shape); `samples` is an npz file with real inputs for parity."""
+    narrows the model's own inputs (name, dtype, shape); `samples` is an npz file with real inputs for parity;
+    `metadata` goes into the manifest's as it is."""
 
     name: str
     source: Path
@@ -39,6 +40,7 @@ class ModelSource:
     inputs: Sequence[Any] = ()
     layout: str = "auto"
     samples: Path | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def package(source: ModelSource, store: BundleStore, report: Report = silent) -> Packaged:
@@ -104,7 +106,7 @@ def _package(source: ModelSource, path: Path, store: BundleStore, work: Path, re
         files=archive.entries(folder, list_files(folder)),
         provenance=Provenance(source=path.name, source_sha256=files.sha256(copy)),
         versions=versions(),
-        metadata={**model.facts, "sizes": sizes},
+        metadata={**model.facts, "sizes": sizes, **source.metadata},
     )
     return build(folder, manifest, work, store, report)
 
