@@ -52,6 +52,8 @@ STACKS: dict[str, dict[str, Any]] = {
     "gpu": {"instance": "ml.g5.12xlarge"},
     "arm": {"instance": "ml.c8g.medium"},
     "online": {"network": {"isolation": False}},
+    "capture": {"capture": {"percent": 25, "retention_days": 7}},
+    "capture-existing": {"capture": {"percent": 100}, "existing": {"key": KEY, "bucket": "acme-models"}},
     "tags": {"tags": {"cost center": "a=b+c@d", "owner": "vision"}},
 }
 """Every setting that changes what is planned, each on the reference stack."""

@@ -133,6 +133,7 @@ def broken(plan: Any) -> list[str]:
     [
         {},
         {"instance": "ml.g5.xlarge"},
+        {"capture": {"percent": 100, "retention_days": 3650}},
         {"instance": "ml.c8g.medium", "timeouts": {"startup": 3600, "download": 60}},
         {"scaling": {"min": 3, "max": 3}},
         {"scaling": {"min": 1, "max": 7, "metric": "concurrency"}},

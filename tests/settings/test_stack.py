@@ -208,8 +208,6 @@ def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told
         ("cloudmodel:mode: async", "mode"),
         ("cloudmodel:scaling: {metric: backlog}", "scaling.metric"),
         ("cloudmodel:scaling: {schedule: [{cron: x}]}", "scaling.schedule"),
-        ("cloudmodel:capture: {percent: 5}", "capture.percent"),
-        ("cloudmodel:capture: {retention_days: 5}", "capture.retention_days"),
         ("cloudmodel:network: {vpc: vpc-0a1b2c3d}", "network.vpc"),
         ("cloudmodel:network: {subnets: [subnet-1]}", "network.subnets"),
         ("cloudmodel:network: {security_groups: [sg-1]}", "network.security_groups"),

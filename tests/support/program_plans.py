@@ -108,7 +108,8 @@ Evaluate = Callable[..., Plan]
 
 def evaluate_program(folder: Path, stack: str) -> Plan:
     plan = Plan()
-    asyncio.set_event_loop(asyncio.new_event_loop())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     pulumi_settings.reset_options()
     pulumi_mocks.set_mocks(Cloud(), project="digits", stack=stack, preview=False, monitor=Monitor(plan))
 
@@ -119,7 +120,10 @@ def evaluate_program(folder: Path, stack: str) -> Plan:
 
     with warnings.catch_warnings():  # pulumi_aws warns of its own old classes while it is imported
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="pulumi_aws")
-        pulumi_mocks.test(program)()  # type: ignore[no-untyped-call]
+        try:
+            pulumi_mocks.test(program)()  # type: ignore[no-untyped-call]
+        finally:
+            loop.close()  # three descriptors each
     return plan
 
 

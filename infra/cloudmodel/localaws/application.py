@@ -21,6 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from cloudmodel.localaws.answers import Answer, Request, error
 from cloudmodel.localaws.autoscaling import LocalAutoScaling, forget_endpoint
+from cloudmodel.localaws.capture import Capture
 from cloudmodel.localaws.endpoints import Endpoints
 from cloudmodel.localaws.logs import Pump
 from cloudmodel.localaws.mending import mend
@@ -47,7 +48,7 @@ class Application:
         # Moto's backends are not safe from several threads. They are Python under the GIL: one lock costs little.
         self._lock = threading.RLock()
         self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, on_deleted=forget_endpoint)
-        self._runtime = Runtime(self._endpoints, limits, get_account_id_from, region)
+        self._runtime = Runtime(self._endpoints, Capture(self._lock), limits, get_account_id_from, region)
         mend(type("SageMaker", (LocalSageMaker,), {"endpoints": self._endpoints}), LocalAutoScaling)
         self._moto = DomainDispatcherApplication(create_backend_app)
 

@@ -37,10 +37,14 @@ class Variant:
 
 
 class Fleet:
-    """What answers for an endpoint. Requests `enter` and `leave`; after `close` none enters any more."""
+    """What answers for an endpoint. Requests `enter` and `leave`; after `close` none enters any more.
 
-    def __init__(self, variants: tuple[Variant, ...]) -> None:
+    `capture` is the configuration's DataCaptureConfig, empty where it has none.
+    """
+
+    def __init__(self, variants: tuple[Variant, ...], capture: Mapping[str, Any]) -> None:
         self.variants = variants
+        self.capture = capture
         self._active = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -216,7 +220,7 @@ class Endpoints:
         except Exception as error:  # a full disk, say: an endpoint must not stay in transition for ever
             self._give_back(variants)
             raise NotReady(f"{type(error).__name__}: {error}") from error
-        return Fleet(variants)
+        return Fleet(variants, config.data_capture_config or {})
 
     def _variant_of(self, backend: Any, endpoint: Any, settings: Mapping[str, Any]) -> Variant:
         name = settings["VariantName"]

@@ -7,10 +7,13 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
+from cloudmodel.catalog.catalog import partition
 from cloudmodel.localaws.answers import Answer, Request, error
+from cloudmodel.localaws.capture import Capture, Exchange, Place
 from cloudmodel.localaws.connections import Reply
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.endpoints import Endpoints, Fleet, Key, Variant
@@ -43,8 +46,11 @@ class Limits:
 class Runtime:
     """Answers invocations. It never takes the lock of the backends."""
 
-    def __init__(self, endpoints: Endpoints, limits: Limits, account_of: Callable[[str], str], region: str) -> None:
+    def __init__(
+        self, endpoints: Endpoints, capture: Capture, limits: Limits, account_of: Callable[[str], str], region: str
+    ) -> None:
         self._endpoints = endpoints
+        self._capture = capture
         self._limits = limits
         self._account_of = account_of
         self._region = region
@@ -75,7 +81,11 @@ class Runtime:
                 what = passed.get("TargetVariant", "with a weight above 0")
                 return error(request, 400, "ValidationError", f"Variant {what} not found for endpoint {name}.")
             headers = {PASSED[member]: value for member, value in passed.items()}
-            return self._ask(request, variant, headers)
+            answer = self._ask(request, variant, headers)
+            if fleet.capture and answer.status == HTTPStatus.OK:
+                place = Place(account, partition(region or self._region), name, variant.name, fleet.capture)
+                self._capture.take(place, _exchange(request, passed, answer))
+            return answer
         finally:
             fleet.leave()
 
@@ -132,6 +142,17 @@ class Runtime:
             OriginalMessage=message,
             LogStreamArn=stream.arn,
         )
+
+
+def _exchange(request: Request, passed: Mapping[str, str], answer: Answer) -> Exchange:
+    return Exchange(
+        input_type=passed.get("ContentType", "application/octet-stream"),
+        input=request.body,
+        output_type=answer.headers["Content-Type"],
+        output=answer.body,
+        inference_id=passed.get("InferenceId"),
+        custom_attributes=passed.get("CustomAttributes"),
+    )
 
 
 def _choose(variants: tuple[Variant, ...], wanted: str | None) -> Variant | None:

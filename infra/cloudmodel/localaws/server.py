@@ -186,7 +186,9 @@ def _launch(home: Path, region: str, port: int, max_workers: int, options: Seque
         # A server that ends while this process lives shall not stay behind as a zombie.
         threading.Thread(target=process.wait, name="local AWS", daemon=True).start()
         # A byte when it answers; the end of the pipe when it died.
-        heard = select.select([ready], [], [], STARTUP)[0] and ready.read(1)
+        poll = select.poll()  # not select(), which knows no descriptor above 1023
+        poll.register(ready, select.POLLIN)
+        heard = poll.poll(STARTUP * 1000) and ready.read(1)
     record = read(home)
     if heard and record is not None and record.pid == process.pid:
         return record.running

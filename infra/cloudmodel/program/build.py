@@ -12,6 +12,7 @@ from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import UsageError
 from cloudmodel.program.deployment import Deployment
+from cloudmodel.program.notes import notes
 from cloudmodel.settings.load import load_project, load_stack
 from cloudmodel.settings.model import Project, StackSettings
 
@@ -37,6 +38,8 @@ def build(folder: Path) -> None:
         account=aws.get_caller_identity().account_id,
     )
     deployment.check()
+    for note in notes(deployment):
+        pulumi.log.warn(note)
     for name, value in declare(deployment).items():
         pulumi.export(name, value)
 

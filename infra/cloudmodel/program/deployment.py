@@ -14,6 +14,8 @@ from cloudmodel.program import names
 from cloudmodel.settings.model import Project, StackSettings
 
 PREFIX = "bundles/sha256/"
+CAPTURE = "capture/"
+"""Where in the bucket captured requests and answers lie."""
 VARIANT = "main"
 RUNTIME = "onnxruntime"
 ALARMS = ("errors", "latency", "saturation")
@@ -64,6 +66,11 @@ class Deployment:
     @property
     def bucket_name(self) -> str:
         return self.settings.existing.bucket or names.bucket(self.name, self.account, self.region)
+
+    @property
+    def capture_prefix(self) -> str:
+        """Where in the bucket SageMaker writes this endpoint's captured requests and answers."""
+        return f"{CAPTURE}{self.name}/"
 
     @property
     def log_group_name(self) -> str:

@@ -62,6 +62,7 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
         },
         {"Sid": "Decrypt", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:DescribeKey"], "Resource": key_arn},
         *([] if deployment.machine.nvme else [volume]),
+        *(capture(deployment, bucket, key_arn) if deployment.settings.capture.percent else []),
         {
             "Sid": "Logs",
             "Effect": "Allow",
@@ -85,6 +86,19 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
         # SageMaker looks at the alarms that roll an update back as this role.
         *([alarms] if deployment.watched else []),
     )
+
+
+def capture(deployment: Deployment, bucket: str, key_arn: str) -> list[dict[str, Any]]:
+    """What the endpoint needs to write down what it answers: its own folder, encrypted."""
+    return [
+        {
+            "Sid": "Capture",
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": f"arn:{deployment.partition}:s3:::{bucket}/{deployment.capture_prefix}*",
+        },
+        {"Sid": "CaptureKey", "Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": key_arn},
+    ]
 
 
 def key(deployment: Deployment) -> str:

@@ -13,8 +13,6 @@ DONE: Mapping[str, tuple[Any, ...]] = {
     "mode": ("realtime",),
     "scaling.metric": ("invocations", "concurrency"),
     "scaling.schedule": ((),),
-    "capture.percent": (0,),
-    "capture.retention_days": (30,),
     "network.vpc": (None,),
     "network.subnets": ((),),
     "network.security_groups": ((),),

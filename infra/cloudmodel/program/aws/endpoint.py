@@ -13,7 +13,7 @@ import pulumi
 import pulumi_aws as aws
 
 from cloudmodel.program import names
-from cloudmodel.program.aws import rollout
+from cloudmodel.program.aws import capture, rollout
 from cloudmodel.program.aws.alarms import Alarms
 from cloudmodel.program.aws.encryption import Encryption
 from cloudmodel.program.aws.identity import Identity
@@ -79,11 +79,16 @@ class Endpoint(pulumi.ComponentResource):
         variant = _variant(deployment)
         # AWS encrypts local NVMe disks by itself, and refuses a key for such types.
         disk_key = None if deployment.machine.nvme else encryption.arn
-        revision = names.content(model=loaded, variant=variant, key=settings.key_arn, encrypted=disk_key is not None)
+        captured = capture.configuration(deployment, storage.bucket, encryption.arn)
+        capturing = {"capture": settings.capture.percent} if captured else {}
+        revision = names.content(
+            model=loaded, variant=variant, key=settings.key_arn, encrypted=disk_key is not None, **capturing
+        )
         configuration = aws.sagemaker.EndpointConfiguration(
             f"configuration-{revision}",
             name=names.by_content(deployment.name, revision),
             kms_key_arn=disk_key,
+            data_capture_config=captured,
             production_variants=[{**variant, "model_name": model.name}],
             tags=deployment.tags,
             opts=pulumi.ResourceOptions(parent=self),

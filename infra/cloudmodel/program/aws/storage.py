@@ -6,6 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from cloudmodel.program import policies
+from cloudmodel.program.aws import capture
 from cloudmodel.program.deployment import Deployment
 
 ABORT_UPLOADS_DAYS = 7
@@ -108,6 +109,7 @@ class Storage(pulumi.ComponentResource):
                     "noncurrent_version_expiration": {"noncurrent_days": KEEP_OLD_VERSIONS_DAYS},
                     "expiration": {"expired_object_delete_marker": True},
                 },
+                capture.lifecycle(deployment),
             ],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
         )

@@ -1,0 +1,22 @@
+"""What a plan says aloud of settings that reach less far than they read: warnings, in the settings' own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cloudmodel.program.deployment import Deployment
+
+
+def notes(deployment: Deployment) -> Iterator[str]:
+    """One sentence for each setting of the stack that AWS, or what the platform owns, does not let us carry out."""
+    settings = deployment.settings
+    if deployment.machine.nvme:
+        yield (
+            f"cloudmodel:instance {settings.instance} has local NVMe disks, which AWS encrypts by itself: "
+            "the endpoint gets no key of cloudmodel:encryption, since SageMaker refuses one for such types"
+        )
+    if settings.capture.percent and settings.existing.bucket:
+        yield (
+            f"cloudmodel:capture writes into the bucket {settings.existing.bucket}, which is never changed here: "
+            f"its own lifecycle must end what lies under {deployment.capture_prefix}"
+        )
