@@ -52,10 +52,10 @@ class Census:
         return sum(count for name, count in self.operators.items() if name in QUANTIZED)
 
 
-def load(path: Path) -> Any:
-    """A ModelProto with its weights. Raises StepFailed."""
+def load(path: Path, *, weights: bool = True) -> Any:
+    """A ModelProto, with the weights beside it unless told otherwise. Raises StepFailed."""
     try:
-        return onnx.load(str(path))
+        return onnx.load(str(path), load_external_data=weights)
     except Exception as error:
         raise StepFailed(f"onnx cannot read it: {' '.join(str(error).split())[:300]}", where=str(path)) from None
 
@@ -77,7 +77,7 @@ def save(model: Any, folder: Path) -> Path:
 
 def census(path: Path) -> Census:
     """Count a file's graph; the weights themselves are not read."""
-    model = onnx.load(str(path), load_external_data=False)
+    model = load(path, weights=False)
     operators: Counter[str] = Counter()
     lines = []
     for node in nodes(model.graph):
@@ -101,7 +101,7 @@ def census(path: Path) -> Census:
 
 def size_of(path: Path) -> int:
     """Bytes of a model file and of the weights beside it."""
-    model = onnx.load(str(path), load_external_data=False)
+    model = load(path, weights=False)
     beside = {
         entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
     }
@@ -110,7 +110,7 @@ def size_of(path: Path) -> int:
 
 def digest_of(path: Path) -> str:
     """The hex sha256 over a model file and the weights beside it."""
-    model = onnx.load(str(path), load_external_data=False)
+    model = load(path, weights=False)
     beside = {
         entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
     }

@@ -76,12 +76,13 @@ def interval(processes: Sequence[Sequence[float]], confidence: float, seed: int)
     draws processes first and their blocks then: what differs between processes is part of the doubt."""
     drawn = np.random.default_rng(seed)
     parts = [np.asarray(part, dtype=np.float64) for part in processes if len(part)]
-    medians = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):
-        chosen = drawn.integers(0, len(parts), len(parts))
-        medians[number] = np.median(
-            np.concatenate([parts[one][drawn.integers(0, len(parts[one]), len(parts[one]))] for one in chosen])
-        )
+    lengths = np.array([len(part) for part in parts])
+    padded = np.zeros((len(parts), int(lengths.max())))
+    for place, part in enumerate(parts):
+        padded[place, : len(part)] = part
+    chosen = drawn.integers(0, len(parts), (RESAMPLES, len(parts), 1))
+    blocks_of = (drawn.random((RESAMPLES, len(parts), padded.shape[1])) * lengths[chosen]).astype(np.int64)
+    medians = np.median(padded[chosen, blocks_of], axis=(1, 2))
     low, high = np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(exp(float(low)), exp(float(np.median(np.concatenate(parts)))), exp(float(high)))
 

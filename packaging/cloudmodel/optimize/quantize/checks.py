@@ -29,9 +29,7 @@ def quantized_already(model: Path) -> str | None:
 
 def no_weights(model: Path, operators: Sequence[str]) -> str | None:
     """Why none of `operators` has weights in this model, naming the first node that lacks them; None where one has."""
-    import onnx
-
-    graph = onnx.load(str(model), load_external_data=False).graph
+    graph = onnx_files.load(model, weights=False).graph
     constant = onnx_files.constants(graph)
     seen = None
     for node in graph.node:
@@ -50,12 +48,12 @@ def no_weights(model: Path, operators: Sequence[str]) -> str | None:
     return f"no constant weights: input {tensor!r} of {seen.op_type} {seen.name!r} is {made}"
 
 
-def prepare(model: Path, folder: Path) -> Path:
+def prepare(model: Path, folder: Path, *, fold: bool = True) -> Path:
     """A copy that quantizers understand: weights as initializers and not as Constant nodes, every node with a name of
     its own, shapes inferred, an operator set that has quantization by channel. Raises StepFailed.
 
-    Batch normalization is folded into the convolution before it, as onnxruntime would do on loading: quantized first,
-    it could not be any more.
+    With `fold`, batch normalization goes into the convolution before it, and a MatMul with its bias becomes a Gemm, as
+    onnxruntime would do on loading: quantized first, they could not any more.
     """
     from onnx import version_converter
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -69,7 +67,8 @@ def prepare(model: Path, folder: Path) -> Path:
         onnx_files.name_nodes(loaded)
         source = onnx_files.save(loaded, folder)
         target = folder / "prepared.onnx"
-        quant_pre_process(_basic(source, folder), target, skip_optimization=True, skip_symbolic_shape=True)
+        simple = _basic(source, folder) if fold else onnx_files.load(source)
+        quant_pre_process(simple, target, skip_optimization=True, skip_symbolic_shape=True)
     except Exception as error:
         raise StepFailed(
             f"It cannot be prepared for quantization: {' '.join(str(error).split())[:300]}", where=str(model)

@@ -1,4 +1,4 @@
-"""Weights of MatMul nodes in 8 or 4 bits, in blocks; activations stay float. For models bound by memory."""
+"""Weights of MatMul and Gemm nodes in 8 or 4 bits, in blocks; activations stay float. For models bound by memory."""
 
 from __future__ import annotations
 
@@ -32,19 +32,22 @@ class WeightOnly:
     parameters: ClassVar[type[Parameters]] = Blocks
 
     def inapplicable(self, before: Artifact, material: Material, parameters: Blocks) -> str | None:
-        return checks.quantized_already(before.model) or checks.no_weights(before.model, ("MatMul",))
+        return checks.quantized_already(before.model) or checks.no_weights(before.model, ("MatMul", "Gemm"))
 
     def apply(
         self, before: Artifact, material: Material, parameters: Blocks, folder: Path, report: Report = silent
     ) -> Artifact:
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        from onnxruntime.quantization.onnx_model import ONNXModel
 
         logging.getLogger().setLevel(logging.ERROR)
-        prepared = checks.prepare(before.model, folder)
+        prepared = checks.prepare(before.model, folder, fold=False)
         checks.check_names(prepared, parameters.exclude)
+        model = ONNXModel(onnx_files.load(prepared))
+        model.replace_gemm_with_matmul()
         try:
             quantizer = MatMulNBitsQuantizer(
-                onnx_files.load(prepared),
+                model.model,
                 bits=parameters.bits,
                 block_size=parameters.block,
                 is_symmetric=parameters.symmetric,
