@@ -75,10 +75,8 @@ def test_an_invocation_that_takes_too_long_times_out(cloud: Any) -> None:
     assert "timed out" in error["OriginalMessage"]
 
 
-@pytest.mark.parametrize("call", ["invoke_endpoint_async", "invoke_endpoint_with_response_stream"])
-def test_what_is_not_done_is_said(cloud: Any, call: str) -> None:
-    body = {"InputLocation": "s3://bucket/key"} if call == "invoke_endpoint_async" else {"Body": b"x"}
-    error = cloud.refused(getattr(cloud.runtime, call), EndpointName="nobody", **body)
+def test_what_is_not_done_is_said(cloud: Any) -> None:
+    error = cloud.refused(cloud.runtime.invoke_endpoint_with_response_stream, EndpointName="nobody", Body=b"x")
     assert "does not do" in error["Error"]["Message"]
 
 
@@ -133,3 +131,26 @@ def test_a_worker_that_is_not_there_is_an_error() -> None:
         connections = Connections("127.0.0.1", reserved.getsockname()[1])
         with pytest.raises(ConnectionRefusedError):
             connections.request("POST", "/", timeout=10)
+
+
+def test_traffic_is_split_by_weight_and_follows_a_change_of_weights(cloud: Any) -> None:
+    name = cloud.endpoint(cloud.config(cloud.model("a"), cloud.model("b")))
+
+    def asked(requests: int) -> list[str]:
+        answers = [cloud.runtime.invoke_endpoint(EndpointName=name, Body=b"x") for _ in range(requests)]
+        return sorted(answer["InvokedProductionVariant"] for answer in answers)
+
+    def weigh(first: float, second: float) -> None:
+        wanted = [{"VariantName": "v0", "DesiredWeight": first}, {"VariantName": "v1", "DesiredWeight": second}]
+        cloud.sagemaker.update_endpoint_weights_and_capacities(EndpointName=name, DesiredWeightsAndCapacities=wanted)
+        cloud.settled(name)
+
+    assert asked(4) == ["v0", "v0", "v1", "v1"]
+    weigh(3, 1)
+    assert asked(8) == ["v0"] * 6 + ["v1"] * 2
+    weigh(0, 1)
+    assert asked(3) == ["v1"] * 3
+    assert cloud.ask(name, TargetVariant="v0") == "a"
+    weigh(0, 0)
+    error = cloud.refused(cloud.runtime.invoke_endpoint, EndpointName=name, Body=b"x")
+    assert "with a weight above 0" in error["Error"]["Message"]

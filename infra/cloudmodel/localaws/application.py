@@ -20,9 +20,10 @@ from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from cloudmodel.localaws.answers import Answer, Request, error
+from cloudmodel.localaws.asynchronous import Asynchronous
 from cloudmodel.localaws.autoscaling import LocalAutoScaling, forget_endpoint
 from cloudmodel.localaws.capture import Capture
-from cloudmodel.localaws.endpoints import Endpoints
+from cloudmodel.localaws.endpoints import Endpoints, Key
 from cloudmodel.localaws.logs import Pump
 from cloudmodel.localaws.mending import mend
 from cloudmodel.localaws.runtime import PATH, Limits, Runtime
@@ -47,8 +48,9 @@ class Application:
         self._on_reset = on_reset
         # Moto's backends are not safe from several threads. They are Python under the GIL: one lock costs little.
         self._lock = threading.RLock()
-        self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, on_deleted=forget_endpoint)
+        self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, on_deleted=self._forget)
         self._runtime = Runtime(self._endpoints, Capture(self._lock), limits, get_account_id_from, region)
+        self._asynchronous = Asynchronous(self._runtime, self._lock, get_account_id_from, region)
         mend(type("SageMaker", (LocalSageMaker,), {"endpoints": self._endpoints}), LocalAutoScaling)
         self._moto = DomainDispatcherApplication(create_backend_app)
 
@@ -98,10 +100,17 @@ class Application:
             return self._reset(request)
         invoked = PATH.fullmatch(request.path)
         if invoked and request.method == "POST" and request.scope[2] != "s3":
+            if invoked[2] == "async-invocations":
+                return self._asynchronous(request, invoked[1])
             if invoked[2] != "invocations":
                 return error(request, 400, "ValidationError", f"The local AWS does not do {invoked[2]}.")
             return self._runtime(request, invoked[1])
         return self._ask_moto(request, environ)
+
+    def _forget(self, key: Key) -> None:
+        """What depends on an endpoint ends with it."""
+        forget_endpoint(key)
+        self._asynchronous.forget(key)
 
     def _reset(self, request: Request) -> Answer:
         """Only for who knows the instance: a page in a browser, or a client of an earlier instance, does not."""

@@ -12,6 +12,7 @@ from moto.core.exceptions import JsonRESTError
 
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.endpoints import Key
+from cloudmodel.localaws.modes import least_instances
 
 SERVICE = "application-autoscaling"
 
@@ -137,6 +138,20 @@ class LocalAutoScaling(ApplicationAutoScalingResponse):
         for settings in config.production_variants if config else []:
             if settings["VariantName"] == variant and settings.get("InstanceType", "").startswith("ml.t"):
                 raise AWSValidationException(f"Automatic scaling does not support {settings['InstanceType']}.")
+            if settings["VariantName"] == variant:
+                self._check_dimension(config, settings)
+
+    def _check_dimension(self, config: Any, settings: dict[str, Any]) -> None:
+        """A dimension is for variants that have it; only an asynchronous endpoint scales to nothing."""
+        request, serverless = self._request, settings.get("ServerlessConfig") or {}
+        provisioned = request["ScalableDimension"].endswith(":DesiredProvisionedConcurrency")
+        if provisioned != bool(serverless.get("ProvisionedConcurrency")):
+            raise AWSValidationException(
+                f"The variant {settings['VariantName']} has no {request['ScalableDimension'].rpartition(':Desired')[2]}"
+            )
+        least = 1 if provisioned else least_instances(config)
+        if request.get("MinCapacity", least) < least:
+            raise AWSValidationException(f"Minimum capacity must be at least {least} for {request['ResourceId']}")
 
 
 def forget_endpoint(key: Key) -> None:

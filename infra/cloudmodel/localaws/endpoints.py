@@ -16,11 +16,14 @@ from typing import Any
 
 from cloudmodel.localaws import model_data
 from cloudmodel.localaws.logs import Pump, Stream
+from cloudmodel.localaws.serverless import OnDemand
 from cloudmodel.localaws.workers import NoRoom, Order, Pool, Worker
 
 Key = tuple[str, str, str]
 """Account, region and name of an endpoint."""
 
+SCALED = ("Weight", "InstanceCount", "ServerlessConfig")
+"""What a variant has a desired and a current value of."""
 DRAIN = 70.0
 REASON_LENGTH = 1024
 STARTUP_TIMEOUT = 240.0
@@ -32,19 +35,22 @@ class Variant:
 
     name: str
     weight: float
-    worker: Worker
+    worker: Worker | OnDemand
     stream: Stream
 
 
 class Fleet:
     """What answers for an endpoint. Requests `enter` and `leave`; after `close` none enters any more.
 
-    `capture` is the configuration's DataCaptureConfig, empty where it has none.
+    `capture` is the configuration's DataCaptureConfig, empty where it has none. `queued`: requests come through S3 and
+    a queue, and not otherwise.
     """
 
-    def __init__(self, variants: tuple[Variant, ...], capture: Mapping[str, Any]) -> None:
+    def __init__(self, variants: tuple[Variant, ...], capture: Mapping[str, Any], *, queued: bool = False) -> None:
         self.variants = variants
         self.capture = capture
+        self.queued = queued
+        self._credit: dict[str, float] = {}
         self._active = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -62,6 +68,25 @@ class Fleet:
         with self._changed:
             self._active -= 1
             self._changed.notify_all()
+
+    def choose(self, wanted: str | None) -> Variant | None:
+        """The variant that a request names, else the one whose turn it is; None where there is none.
+
+        Turns follow the weights as evenly as they can (smooth weighted round robin): of 4 requests at 3 to 1 the
+        second variant has exactly one. SageMaker draws lots; on average that is the same.
+        """
+        with self._changed:
+            variants = self.variants
+            if wanted is not None:
+                return next((variant for variant in variants if variant.name == wanted), None)
+            total = sum(variant.weight for variant in variants)
+            if not total:
+                return None
+            for variant in variants:
+                self._credit[variant.name] = self._credit.get(variant.name, 0.0) + variant.weight
+            chosen = max(variants, key=lambda variant: self._credit[variant.name])
+            self._credit[chosen.name] -= total
+            return chosen
 
     def close(self, timeout: float) -> None:
         """Let nobody in, and return when the last one has left or after `timeout` seconds."""
@@ -102,7 +127,7 @@ class Endpoints:
         self._begin(self._move, backend, endpoint, config, retained)
 
     def scale(self, backend: Any, endpoint: Any, wanted: Mapping[str, Mapping[str, Any]]) -> None:
-        """Begin to change weights and instance counts: `wanted` maps a variant to `Weight`, `InstanceCount`."""
+        """Begin to change weights and capacities: `wanted` maps a variant to some of the fields of SCALED."""
         endpoint.endpoint_status = "Updating"
         endpoint.last_modified_time = _now()
         for summary in endpoint.production_variants:
@@ -168,7 +193,7 @@ class Endpoints:
             if not _is_current(backend, endpoint, "Updating"):
                 return
             for summary in endpoint.production_variants:
-                for field in ("Weight", "InstanceCount"):
+                for field in SCALED:
                     if f"Desired{field}" in summary:
                         summary[f"Current{field}"] = summary[f"Desired{field}"]
             fleet = self._fleets.get(_key(backend, endpoint))
@@ -199,7 +224,10 @@ class Endpoints:
             with self._lock:
                 variant.stream.open = False
         for variant in variants:
-            self._pool.release(variant.worker)
+            if isinstance(variant.worker, OnDemand):
+                variant.worker.close()
+            else:
+                self._pool.release(variant.worker)
 
     def _fleet_of(self, backend: Any, endpoint: Any, config: Any) -> Fleet:
         """A fleet whose workers are all ready. Raises NotReady, and holds no worker then."""
@@ -208,7 +236,10 @@ class Endpoints:
             for settings in config.production_variants:
                 variants += (self._variant_of(backend, endpoint, settings),)
             for variant in variants:
-                reason = variant.worker.wait(variant.worker.order.startup_timeout)
+                try:
+                    reason = variant.worker.wait(variant.worker.order.startup_timeout)
+                except NoRoom as problem:
+                    raise NotReady(f"Unable to provision requested ML compute capacity: {problem}") from problem
                 if reason is not None:
                     raise NotReady(
                         f"The primary container for production variant {variant.name} did not pass the ping health "
@@ -220,7 +251,7 @@ class Endpoints:
         except Exception as error:  # a full disk, say: an endpoint must not stay in transition for ever
             self._give_back(variants)
             raise NotReady(f"{type(error).__name__}: {error}") from error
-        return Fleet(variants, config.data_capture_config or {})
+        return Fleet(variants, config.data_capture_config or {}, queued=bool(config.async_inference_config))
 
     def _variant_of(self, backend: Any, endpoint: Any, settings: Mapping[str, Any]) -> Variant:
         name = settings["VariantName"]
@@ -239,8 +270,10 @@ class Endpoints:
             dict(container.get("Environment") or {}),
             startup_timeout(settings),
         )
+        serverless = settings.get("ServerlessConfig")
+        worker: Worker | OnDemand
         try:
-            worker = self._pool.acquire(order)
+            worker = OnDemand(self._pool, order, serverless) if serverless else self._pool.acquire(order)
         except NoRoom as problem:
             raise NotReady(f"Unable to provision requested ML compute capacity: {problem}") from problem
         stream = Stream(
@@ -328,5 +361,8 @@ def _summaries(config: Any, *, current: bool = True) -> list[dict[str, Any]]:
 
 
 def _weigh(fleet: Fleet, endpoint: Any) -> None:
-    weights = {summary["VariantName"]: summary["CurrentWeight"] for summary in endpoint.production_variants}
-    fleet.variants = tuple(replace(variant, weight=weights[variant.name]) for variant in fleet.variants)
+    shown = {summary["VariantName"]: summary for summary in endpoint.production_variants}
+    fleet.variants = tuple(replace(variant, weight=shown[variant.name]["CurrentWeight"]) for variant in fleet.variants)
+    for variant in fleet.variants:
+        if isinstance(variant.worker, OnDemand):
+            variant.worker.configure(shown[variant.name]["CurrentServerlessConfig"])

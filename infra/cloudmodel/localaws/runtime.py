@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import random
 import re
 import secrets
 import time
@@ -17,6 +16,8 @@ from cloudmodel.localaws.capture import Capture, Exchange, Place
 from cloudmodel.localaws.connections import Reply
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.endpoints import Endpoints, Fleet, Key, Variant
+from cloudmodel.localaws.serverless import OnDemand
+from cloudmodel.localaws.workers import NoRoom
 
 PATH = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations|invocations-response-stream)")
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
@@ -41,6 +42,24 @@ class Limits:
 
     body: int = 6_291_456
     invocation: float = 60.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What came in place of a prediction: the model's own status and words, or status 0 where nothing came."""
+
+    status: int
+    message: str
+
+    @property
+    def told(self) -> str:
+        """As SageMaker tells it."""
+        side = "client" if 400 <= self.status < 500 else "server"
+        return f'Received {side} error ({self.status}) from primary with message "{self.message}".'
+
+
+class Throttled(Exception):
+    """A serverless variant runs as many requests as it takes, or cannot be started now; the message says which."""
 
 
 class Runtime:
@@ -72,16 +91,19 @@ class Runtime:
             )
         if problem is not None:
             return error(request, 400, "ValidationError", problem)
-        fleet = self._enter((account, region or self._region, name))
+        fleet = self.enter((account, region or self._region, name))
         if fleet is None:
             return error(request, 400, "ValidationError", f"Endpoint {name} of account {account} not found.")
         try:
-            variant = _choose(fleet.variants, passed.get("TargetVariant"))
+            if fleet.queued:
+                told = f"Endpoint {name} of account {account} is asynchronous: InvokeEndpointAsync asks it."
+                return error(request, 400, "ValidationError", told)
+            variant = fleet.choose(passed.get("TargetVariant"))
             if variant is None:
                 what = passed.get("TargetVariant", "with a weight above 0")
                 return error(request, 400, "ValidationError", f"Variant {what} not found for endpoint {name}.")
             headers = {PASSED[member]: value for member, value in passed.items()}
-            answer = self._ask(request, variant, headers)
+            answer = self._answer(request, variant, headers)
             if fleet.capture and answer.status == HTTPStatus.OK:
                 place = Place(account, partition(region or self._region), name, variant.name, fleet.capture)
                 self._capture.take(place, _exchange(request, passed, answer))
@@ -89,26 +111,40 @@ class Runtime:
         finally:
             fleet.leave()
 
-    def _enter(self, key: Key) -> Fleet | None:
+    def enter(self, key: Key) -> Fleet | None:
+        """What serves an endpoint, entered: `leave` it; None where there is no such endpoint in service."""
         while (fleet := self._endpoints.fleet(key)) is not None:
             if fleet.enter():
                 return fleet
         return None
 
-    def _ask(self, request: Request, variant: Variant, headers: dict[str, str]) -> Answer:
-        deadline = time.monotonic() + self._limits.invocation
+    def ask(self, variant: Variant, body: bytes, headers: dict[str, str], seconds: float) -> Reply | Failed:
+        """What a variant answers within so many seconds. Raises Throttled."""
+        worker = variant.worker
+        if isinstance(worker, OnDemand) and not worker.enter():
+            raise Throttled("Rate exceeded: the endpoint runs as many requests as its MaxConcurrency.")
         try:
-            reply = self._reply(variant, request.body, headers, deadline)
+            reply = self._reply(variant, body, headers, time.monotonic() + seconds)
+        except NoRoom as problem:
+            raise Throttled(str(problem)) from problem
         except TimeoutError:
-            return self._model_error(
-                request, variant, 0, "Your invocation timed out while waiting for a response from container primary"
-            )
+            return Failed(0, "Your invocation timed out while waiting for a response from container primary")
         except (OSError, http.client.HTTPException):
-            return self._model_error(request, variant, 0, "could not get a response from the primary container")
-        if not 200 <= reply.status < 300:
-            return self._model_error(request, variant, reply.status, reply.body.decode(errors="replace"))
+            return Failed(0, "could not get a response from the primary container")
+        finally:
+            if isinstance(worker, OnDemand):
+                worker.leave()
+        return reply if 200 <= reply.status < 300 else Failed(reply.status, reply.body.decode(errors="replace"))
+
+    def _answer(self, request: Request, variant: Variant, headers: dict[str, str]) -> Answer:
+        try:
+            reply = self.ask(variant, request.body, headers, self._limits.invocation)
+        except Throttled as problem:
+            return error(request, 429, "ThrottlingException", str(problem))
+        if isinstance(reply, Failed):
+            return _model_error(request, variant, reply)
         answered = {
-            "Content-Type": reply.headers.get("content-type", "application/octet-stream"),
+            "Content-Type": content_type(reply),
             "x-Amzn-Invoked-Production-Variant": variant.name,
             "x-amzn-RequestId": secrets.token_hex(16),
         }
@@ -129,19 +165,10 @@ class Runtime:
             except ConnectionRefusedError:
                 dead = connections  # it died and nobody has noticed yet; nothing was sent
 
-    def _model_error(self, request: Request, variant: Variant, status: int, message: str) -> Answer:
-        side = "client" if 400 <= status < 500 else "server"
-        stream = variant.stream
-        return error(
-            request,
-            424,
-            "ModelError",
-            f'Received {side} error ({status}) from primary with message "{message}". See {stream.group} in account '
-            f"{stream.account} for more information.",
-            OriginalStatusCode=status,
-            OriginalMessage=message,
-            LogStreamArn=stream.arn,
-        )
+
+def content_type(reply: Reply) -> str:
+    """What a worker says its answer is."""
+    return reply.headers.get("content-type", "application/octet-stream")
 
 
 def _exchange(request: Request, passed: Mapping[str, str], answer: Answer) -> Exchange:
@@ -155,11 +182,14 @@ def _exchange(request: Request, passed: Mapping[str, str], answer: Answer) -> Ex
     )
 
 
-def _choose(variants: tuple[Variant, ...], wanted: str | None) -> Variant | None:
-    """The variant that a request names, else one by weight; None where there is none."""
-    if wanted is not None:
-        return next((variant for variant in variants if variant.name == wanted), None)
-    weights = [variant.weight for variant in variants]
-    if not any(weights):
-        return None
-    return random.choices(variants, weights)[0]  # noqa: S311  (traffic, not secrets)
+def _model_error(request: Request, variant: Variant, failed: Failed) -> Answer:
+    stream = variant.stream
+    return error(
+        request,
+        424,
+        "ModelError",
+        f"{failed.told} See {stream.group} in account {stream.account} for more information.",
+        OriginalStatusCode=failed.status,
+        OriginalMessage=failed.message,
+        LogStreamArn=stream.arn,
+    )

@@ -12,7 +12,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.exceptions import ResourceNotFound, ValidationError
 from moto.sagemaker.responses import SageMakerResponse
 
-from cloudmodel.localaws import model_data
+from cloudmodel.localaws import model_data, modes
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.endpoints import Endpoints, as_float32
 
@@ -99,6 +99,8 @@ class LocalSageMaker(SageMakerResponse):
             raise ValidationError("Variant names within an endpoint configuration must be unique.")
         for variant in [*variants, *shadows]:
             _check_variant(variant)
+        if told := modes.refusal(self._get_param, variants, backend._models):
+            raise ValidationError(told)
         super().create_endpoint_config()
         config: Any = backend.endpoint_configs[name]
         config.shadow_production_variants = shadows or None
@@ -160,13 +162,28 @@ class LocalSageMaker(SageMakerResponse):
                     f'The variant name(s) "{name}" is/are not present within endpoint configuration '
                     f'"{endpoint.endpoint_config_name}".'
                 )
-            wanted[name] = {
-                field: as_float32(entry[key]) if field == "Weight" else entry[key]
-                for field, key in (("Weight", "DesiredWeight"), ("InstanceCount", "DesiredInstanceCount"))
-                if entry.get(key) is not None
-            }
+            wanted[name] = self._capacity(endpoint, entry)
         self.endpoints.scale(self.sagemaker_backend, endpoint, wanted)
         return ActionResult({"EndpointArn": endpoint.arn})
+
+    def _capacity(self, endpoint: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """What one entry of DesiredWeightsAndCapacities asks for, by the fields of a variant's summary."""
+        summary = next(each for each in endpoint.production_variants if each["VariantName"] == entry["VariantName"])
+        wanted: dict[str, Any] = {}
+        if entry.get("DesiredWeight") is not None:
+            wanted["Weight"] = as_float32(entry["DesiredWeight"])
+        if entry.get("DesiredInstanceCount") is not None:
+            least = modes.least_instances(self.sagemaker_backend.endpoint_configs.get(endpoint.endpoint_config_name))
+            if "CurrentServerlessConfig" in summary or entry["DesiredInstanceCount"] < least:
+                raise ValidationError(
+                    f"The variant {entry['VariantName']} cannot have {entry['DesiredInstanceCount']} instances."
+                )
+            wanted["InstanceCount"] = entry["DesiredInstanceCount"]
+        if entry.get("ServerlessUpdateConfig"):
+            if "CurrentServerlessConfig" not in summary:
+                raise ValidationError(f"The variant {entry['VariantName']} is not serverless.")
+            wanted["ServerlessConfig"] = {**summary["CurrentServerlessConfig"], **entry["ServerlessUpdateConfig"]}
+        return wanted
 
     def delete_endpoint(self) -> ActionResult:
         endpoint = self._endpoint()
