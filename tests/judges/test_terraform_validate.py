@@ -38,6 +38,18 @@ STACKS: dict[str, dict[str, Any]] = {
     "fixed": {"scaling": {"min": 2, "max": 2}},
     "concurrency": {"scaling": {"min": 1, "max": 7, "metric": "concurrency"}},
     "cooldowns": {"scaling": {"min": 2, "max": 9, "scale_in_cooldown": 7, "scale_out_cooldown": 8}},
+    "schedule": {
+        "scaling": {
+            "min": 2,
+            "max": 2,
+            "schedule": [
+                {"name": "day", "when": "cron(0 7 ? * MON-FRI *)", "timezone": "Europe/Berlin", "min": 1, "max": 9},
+                {"name": "night", "when": "at(2027-01-31T20:00:00)", "min": 1, "max": 1},
+                {"name": "often", "when": "rate(2 hours)", "min": 1, "max": 2},
+            ],
+        }
+    },
+    "steps": {"scaling": {"min": 1, "max": 9, "steps": [{"above": 1500, "add": 1}, {"above": 2000.5, "add": 3}]}},
     "burst": {"instance": "ml.t2.medium", "scaling": {"min": 2, "max": 2}},
     "baked": {"rollout": {"bake": 3600}},
     "canary": {"rollout": {"strategy": "canary"}, "scaling": {"min": 2}},

@@ -133,30 +133,6 @@ def test_an_update_that_stopped_half_way_is_seen_even_when_the_program_went_back
     assert world.cloud.things["", "aws:test/thing:Thing", "a"]["color"] == "red"
 
 
-def test_what_an_interrupted_update_took_off_is_made_again(world: Any, kit: Any) -> None:
-    def program(color: str) -> None:
-        first = kit.thing("a", name="a", color=color)
-        second = kit.thing("b", pulumi.ResourceOptions(depends_on=[first]), name="b", size=1)
-        kit.thing("c", name="c", color=second.arn)
-        kit.thing("d", name="d")
-
-    world.made(lambda: program("red"))
-    world.cloud.lost_replies.add(("update", "a"))
-    world.up(lambda: program("blue"))
-    world.cloud.lost_replies.clear()
-    del world.cloud.things["", "aws:test/thing:Thing", "b"]
-    world.cloud.things["", "aws:test/thing:Thing", "c"]["color"] = "drifted"
-    world.cloud.forget_calls()
-
-    world.up(lambda: program("blue")).raise_error()
-
-    assert world.cloud.done("create") == ["b"]
-    assert set(world.cloud.done("update")) == {"a", "c"}
-    assert "d" not in world.cloud.done("read")
-    assert world.names() == world.names_in_cloud() == ["a", "b", "c", "d"]
-    assert kit.sound(world.state) == ()
-
-
 def test_when_the_cloud_does_not_say_the_operation_stays_on_record(world: Any, kit: Any) -> None:
     world.cloud.lost_replies.add(("create", "a"))
     world.up(lambda: kit.thing("a", name="a"))

@@ -14,6 +14,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from cloudmodel.core.errors import UsageError
 from cloudmodel.deploy.official import plugin
 from cloudmodel.engine.wire import to_struct
+from cloudmodel.program.aws.live import LOCAL_URL
 
 NOT_LOCAL = [
     None,
@@ -31,9 +32,9 @@ NOT_LOCAL = [
 
 def started(folder: Path, url: str | None) -> subprocess.Popen[str]:
     plugin.write_launcher(folder)
-    environment = {name: value for name, value in os.environ.items() if name != plugin.LOCAL_URL}
+    environment = {name: value for name, value in os.environ.items() if name != LOCAL_URL}
     return subprocess.Popen(
-        [folder / plugin.EXECUTABLE, "127.0.0.1:1"], env=environment | ({plugin.LOCAL_URL: url} if url else {}),
+        [folder / plugin.EXECUTABLE, "127.0.0.1:1"], env=environment | ({LOCAL_URL: url} if url else {}),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

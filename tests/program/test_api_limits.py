@@ -38,6 +38,8 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, str]]] = {
         "PutScalingPolicy",
         {"name": "PolicyName", "targetTrackingScalingPolicyConfiguration": "TargetTrackingScalingPolicyConfiguration"},
     ),
+    "ScheduledAction": ("application-autoscaling", "PutScheduledAction", {"name": "ScheduledActionName"}),
+    "Dashboard": ("cloudwatch", "PutDashboard", {}),
     "Role": ("iam", "CreateRole", {"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument"}),
     "Key": ("kms", "CreateKey", {}),
     "Topic": ("sns", "CreateTopic", {"policy": ""}),
@@ -140,6 +142,14 @@ def broken(plan: Any) -> list[str]:
         {"rollout": {"bake": 3600}},
         {"rollout": {"strategy": "linear", "step": 10, "bake": 1260}, "scaling": {"min": 2}},
         {"rollout": {"strategy": "rolling", "step": 5, "bake": 630}, "scaling": {"min": 2}},
+        {
+            "scaling": {
+                "min": 1,
+                "max": 9,
+                "steps": [{"above": 1500, "add": 1}, {"above": 2000.5, "add": 3}],
+                "schedule": [{"name": "x" * 31, "when": "rate(2 hours)", "min": 1, "max": 1000}],
+            }
+        },
         {"tags": {"cost center": "a=b+c@d"}, "environment": {"A": "", "B": "x" * 1024}},
         {"alarms": {"notify": [f"arn:aws:sns:us-east-1:111122223333:t{number}" for number in range(4)]}},
         {"tags": {f"tag-{number}": "v" for number in range(45)}},
@@ -158,7 +168,7 @@ def test_every_planned_call_is_within_awss_bounds(evaluate: Any, settings: dict[
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    stack=st.from_regex(r"[A-Za-z0-9_.-]{1,60}", fullmatch=True),
+    stack=st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,59}", fullmatch=True),
     prefix=st.from_regex(r"[a-z][a-z0-9-]{0,19}", fullmatch=True),
 )
 def test_every_stack_name_gives_names_that_aws_takes(evaluate: Any, stack: str, prefix: str) -> None:

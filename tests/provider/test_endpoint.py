@@ -32,7 +32,6 @@ class SlowSageMaker:
         self.script: Iterator[dict[str, Any] | None] = iter(())
         self.calls: list[str] = []
         self.sent: list[dict[str, Any]] = []
-        self.configs: dict[str, list[dict[str, Any]]] = {}
         self.lost_deletes = 0
 
     def tick(self) -> None:
@@ -69,9 +68,6 @@ class SlowSageMaker:
             self.endpoint["EndpointStatus"] = "Deleting"
         return {}
 
-    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
-        return {"ProductionVariants": self.configs.get(EndpointConfigName, [])}
-
     def list_tags(self, ResourceArn: str) -> dict[str, Any]:  # noqa: N803
         return {"Tags": []}
 
@@ -80,46 +76,14 @@ class SlowSageMaker:
                 "ProductionVariants": [{"VariantName": "v"}]}  # fmt: skip
 
 
-class Scaler:
-    """An Application Auto Scaling that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.targets: list[dict[str, Any]] = []
-        self.policies: list[dict[str, Any]] = []
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-
-    def get_paginator(self, operation: str) -> Any:
-        items = {"describe_scalable_targets": ("ScalableTargets", self.targets),
-                 "describe_scaling_policies": ("ScalingPolicies", self.policies)}[operation]  # fmt: skip
-
-        class Pages:
-            def paginate(self, **_: Any) -> list[dict[str, Any]]:
-                return [{items[0]: list(items[1])}]
-
-        return Pages()
-
-    def __getattr__(self, operation: str) -> Any:
-        def call(**parameters: Any) -> dict[str, Any]:
-            self.calls.append((operation, parameters))
-            return {}
-
-        return call
-
-
 @pytest.fixture
 def sagemaker() -> SlowSageMaker:
     return SlowSageMaker()
 
 
 @pytest.fixture
-def scaler() -> Scaler:
-    return Scaler()
-
-
-@pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch, clock: Any, sagemaker: SlowSageMaker, scaler: Scaler) -> AwsProvider:
-    clients = {"sagemaker": sagemaker, "application-autoscaling": scaler}
-    monkeypatch.setattr(Account, "client", lambda self, service, region: clients[service])
+def provider(monkeypatch: pytest.MonkeyPatch, clock: Any, sagemaker: SlowSageMaker) -> AwsProvider:
+    monkeypatch.setattr(Account, "client", lambda self, service, region: {"sagemaker": sagemaker}[service])
     clock.on_sleep = sagemaker.tick
     provider = AwsProvider(waiter=clock.waiter)
     provider.configure({"region": "eu-west-1", "skipCredentialsValidation": "true"})
@@ -332,95 +296,3 @@ def test_find_waits_for_what_a_lost_create_left_in_progress(
     assert clock.slept
     sagemaker.endpoint = None
     assert provider.find("urn::e", TYPE, inputs()) is None
-
-
-TARGET = {
-    "ServiceNamespace": "sagemaker",
-    "ResourceId": "endpoint/e/variant/v",
-    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-    "MinCapacity": 1,
-    "MaxCapacity": 4,
-}
-POLICY = {
-    **{name: TARGET[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")},
-    "PolicyName": "p",
-    "PolicyType": "TargetTrackingScaling",
-    "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 100.0},
-}
-
-
-def test_a_scaled_variant_keeps_its_instance_count(
-    provider: AwsProvider, sagemaker: SlowSageMaker, scaler: Scaler
-) -> None:
-    live = standing(sagemaker)
-    sagemaker.configs = {name: [{"VariantName": "v", "InstanceType": "ml.m5.large"}] for name in ("one", "two")}
-    scaler.targets = [TARGET]
-    sagemaker.script = iter([{"EndpointStatus": "InService", "EndpointConfigName": "two"}])
-    update(provider, live, "two")
-    assert sagemaker.sent[-1]["RetainAllVariantProperties"] is True
-    assert {"VariantPropertyType": "DesiredInstanceCount"} not in sagemaker.sent[-1]["ExcludeRetainedVariantProperties"]
-    assert scaler.calls == []
-
-
-def test_an_unscaled_variant_takes_the_count_of_its_configuration(
-    provider: AwsProvider, sagemaker: SlowSageMaker
-) -> None:
-    live = standing(sagemaker)
-    sagemaker.configs = {name: [{"VariantName": "v", "InstanceType": "ml.m5.large"}] for name in ("one", "two")}
-    sagemaker.script = iter([{"EndpointStatus": "InService", "EndpointConfigName": "two"}])
-    update(provider, live, "two")
-    assert "RetainAllVariantProperties" not in sagemaker.sent[-1]
-
-
-@pytest.mark.parametrize("lands", [True, False])
-def test_another_instance_type_takes_scaling_off_and_puts_it_back_however_it_ends(
-    provider: AwsProvider, sagemaker: SlowSageMaker, scaler: Scaler, lands: bool
-) -> None:
-    live = standing(sagemaker)
-    sagemaker.configs = {
-        "one": [{"VariantName": "v", "InstanceType": "ml.m5.large"}],
-        "two": [{"VariantName": "v", "InstanceType": "ml.c5.large"}],
-    }
-    scaler.targets, scaler.policies = [TARGET], [POLICY]
-    end = {"EndpointConfigName": "two"} if lands else {"FailureReason": "no capacity"}
-    sagemaker.script = iter([{"EndpointStatus": "InService", **end}])
-    if lands:
-        update(provider, live, "two")
-    else:
-        with pytest.raises(ResourceNotReady, match="no capacity"):
-            update(provider, live, "two")
-    assert [name for name, _ in scaler.calls] == [
-        "deregister_scalable_target",
-        "register_scalable_target",
-        "put_scaling_policy",
-    ]
-    assert scaler.calls[1][1]["MaxCapacity"] == 4
-    assert scaler.calls[2][1]["TargetTrackingScalingPolicyConfiguration"] == {"TargetValue": 100.0}
-
-
-def test_a_variant_that_is_dropped_is_not_registered_again(
-    provider: AwsProvider, sagemaker: SlowSageMaker, scaler: Scaler
-) -> None:
-    live = standing(sagemaker)
-    sagemaker.configs = {"one": [{"VariantName": "v"}], "two": [{"VariantName": "w"}]}
-    scaler.targets, scaler.policies = [TARGET], [POLICY]
-    end = {"EndpointConfigName": "two", "ProductionVariants": [{"VariantName": "w"}]}
-    sagemaker.script = iter([{"EndpointStatus": "InService", **end}])
-    update(provider, live, "two")
-    assert [name for name, _ in scaler.calls] == ["deregister_scalable_target"]
-
-
-def test_scaling_that_cannot_be_put_back_is_said_so(
-    provider: AwsProvider, sagemaker: SlowSageMaker, scaler: Scaler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(**_: Any) -> Any:
-        raise refusal("AccessDeniedException", "no", "RegisterScalableTarget")
-
-    live = standing(sagemaker)
-    sagemaker.configs = {"one": [{"VariantName": "v", "InstanceType": "a"}], "two": [{"VariantName": "v"}]}
-    scaler.targets = [TARGET]
-    monkeypatch.setattr(scaler, "register_scalable_target", refused, raising=False)
-    sagemaker.script = iter([{"EndpointStatus": "InService", "EndpointConfigName": "two"}])
-    with pytest.raises(ResourceFailure, match="could not be put back") as failure:
-        update(provider, live, "two")
-    assert failure.value.uncertain, "so the next run looks, and registers it again"

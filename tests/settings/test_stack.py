@@ -207,7 +207,6 @@ def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told
         ("cloudmodel:mode: serverless", "mode"),
         ("cloudmodel:mode: async", "mode"),
         ("cloudmodel:scaling: {metric: backlog}", "scaling.metric"),
-        ("cloudmodel:scaling: {schedule: [{cron: x}]}", "scaling.schedule"),
         ("cloudmodel:network: {vpc: vpc-0a1b2c3d}", "network.vpc"),
         ("cloudmodel:network: {subnets: [subnet-1]}", "network.subnets"),
         ("cloudmodel:network: {security_groups: [sg-1]}", "network.security_groups"),

@@ -19,6 +19,7 @@ from cloudmodel.bundle import archive
 from cloudmodel.bundle.manifest import Manifest, Parity, Provenance, Scan, Signature, Tensor
 from cloudmodel.bundle.store import open_store
 from cloudmodel.program.build import build
+from cloudmodel.program.standing import Standing
 
 ACCOUNT = "111122223333"
 
@@ -33,6 +34,7 @@ class Planned:
     protect: bool
     parent: str
     dependencies: frozenset[str]
+    ignores: tuple[str, ...] = ()
 
 
 @dataclass
@@ -74,7 +76,8 @@ class Cloud(pulumi_mocks.Mocks):
         if args.typ == "aws:iam/role:Role":
             arn = f"arn:aws:iam::{ACCOUNT}:role/{args.inputs['name']}"
         known = {"arn": arn, "keyId": "1234abcd"}
-        return f"{args.name}-id", known | args.inputs
+        stashed = {"output": args.inputs["input"]} if args.typ == "pulumi:index:Stash" else {}
+        return f"{args.name}-id", known | stashed | args.inputs
 
     def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         assert args.token == "aws:index/getCallerIdentity:getCallerIdentity"
@@ -98,6 +101,7 @@ class Monitor(pulumi_mocks.MockMonitor):
                     request.protect,
                     request.parent,
                     frozenset(each.rsplit("::", 1)[1] for each in request.dependencies),
+                    tuple(request.ignoreChanges),
                 )
             )
         return answer
@@ -106,15 +110,16 @@ class Monitor(pulumi_mocks.MockMonitor):
 Evaluate = Callable[..., Plan]
 
 
-def evaluate_program(folder: Path, stack: str) -> Plan:
+def evaluate_program(folder: Path, stack: str, standing: Standing | None = None, *, preview: bool = False) -> Plan:
+    """The plan of a stack; `standing` is what stands of its endpoint."""
     plan = Plan()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi_settings.reset_options()
-    pulumi_mocks.set_mocks(Cloud(), project="digits", stack=stack, preview=False, monitor=Monitor(plan))
+    pulumi_mocks.set_mocks(Cloud(), project="digits", stack=stack, preview=preview, monitor=Monitor(plan))
 
     def program() -> pulumi.Output[None]:
-        build(folder)
+        build(folder, standing=lambda _: standing)
         root: Any = pulumi.runtime.get_root_resource()
         return pulumi.Output.all(**root.outputs).apply(plan.outputs.update)
 
@@ -169,7 +174,7 @@ def evaluate(project: Path, bundle: Callable[..., str]) -> Evaluate:
     """Evaluates the program of a stack with these `cloudmodel:` settings (target local unless said otherwise); keys
     with a colon are written as they are. Makes a bundle where the store has none."""
 
-    def run(stack: str = "local", **settings: Any) -> Plan:
+    def run(stack: str = "local", standing: Standing | None = None, preview: bool = False, **settings: Any) -> Plan:
         if not (project / ".cloudmodel").exists():
             bundle()
         config = {
@@ -177,6 +182,6 @@ def evaluate(project: Path, bundle: Callable[..., str]) -> Evaluate:
             for name, value in ({"target": "local"} | settings).items()
         }
         (project / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": config}))
-        return evaluate_program(project, stack)
+        return evaluate_program(project, stack, standing, preview=preview)
 
     return run

@@ -20,6 +20,7 @@ from cloudmodel.deploy.surroundings import (
     ANOTHER_CLOUD,
     RememberedCloud,
     binding,
+    cloud_at,
     environment,
     expected,
     importable,
@@ -190,7 +191,8 @@ class EmbeddedEngine:
             parallel=options.parallel or PARALLEL, folder=self._project.folder,
         )  # fmt: skip
         try:
-            with contextlib.chdir(self._project.folder), importable(self._project.folder):
+            folder = self._project.folder
+            with contextlib.chdir(folder), importable(folder), cloud_at(cloud.endpoint_url):
                 made_from = binding(self._project, self._settings, self._stack, self.name, cloud.instance_id, state)
                 yield _Session(cloud, run, made_from, options.refresh or another_cloud, listen, warnings, started)
         finally:

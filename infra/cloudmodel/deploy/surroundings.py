@@ -19,6 +19,7 @@ from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.engine.normal import fingerprint
 from cloudmodel.engine.state import State
 from cloudmodel.engine.values import is_secret, plain, rewritten
+from cloudmodel.program.aws.live import LOCAL_URL
 from cloudmodel.program.build import resolve_bundle
 from cloudmodel.settings.model import Project, StackSettings
 
@@ -77,6 +78,20 @@ def script(folder: Path) -> Callable[[], object]:
         return runpy.run_path(str(program), run_name="__main__")
 
     return script
+
+
+@contextlib.contextmanager
+def cloud_at(url: str) -> Iterator[None]:
+    """What the program itself asks AWS goes to `url`, the local AWS; to AWS where it is empty."""
+    before = os.environ.pop(LOCAL_URL, None)
+    if url:
+        os.environ[LOCAL_URL] = url
+    try:
+        yield
+    finally:
+        os.environ.pop(LOCAL_URL, None)
+        if before is not None:
+            os.environ[LOCAL_URL] = before
 
 
 @contextlib.contextmanager

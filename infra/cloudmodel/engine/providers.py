@@ -19,6 +19,7 @@ from cloudmodel.core.resource import (
     ProviderFactory,
     ResourceFailure,
 )
+from cloudmodel.engine import stash
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.diff import changed_keys
 from cloudmodel.engine.state import Resource
@@ -31,7 +32,7 @@ BUILT_IN = ("pulumi", "pulumi-python", "pulumi-nodejs")
 
 def refuse_foreign(type: str) -> None:
     """Raise Unsupported for what Pulumi's own engine or language host provides."""
-    if urns.package(type) in BUILT_IN:
+    if urns.package(type) in BUILT_IN and type != stash.TYPE:
         raise Unsupported(f"the embedded engine does not do {type}", where=type, hint=OFFICIAL)
 
 
@@ -98,7 +99,7 @@ class Providers:
     def checked(self, urn: str, package: str, inputs: Properties) -> tuple[Provider, Checked]:
         """An unconfigured provider and its opinion of `inputs`, of which it never sees the engine's own keys."""
         try:
-            provider = self._factory(package)
+            provider = stash.Stashes() if package == stash.PACKAGE else self._factory(package)
         except Unsupported as refused:
             raise Unsupported(refused.message, where=refused.where or urn, hint=refused.hint or OFFICIAL) from None
         bare = plain({key: value for key, value in inputs.items() if key not in ENGINE_KEYS})
@@ -148,6 +149,8 @@ def default_inputs(
     package: str, version: str, config: Mapping[str, str], secret_keys: frozenset[str]
 ) -> dict[str, Any]:
     """The inputs of a default provider: the stack's configuration of that package, and its version."""
+    if package == stash.PACKAGE:
+        return {}
     prefix = f"{package}:"
     inputs: dict[str, Any] = {
         key.removeprefix(prefix): secret(value) if key in secret_keys else value

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 from cloudmodel.core.errors import OperationFailed
 from cloudmodel.core.resource import Live, Properties, Provider, ResourceFailure
-from cloudmodel.engine import planner
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.executor import completed, now
 from cloudmodel.engine.ledger import Ledger
-from cloudmodel.engine.refreshing import as_read
 from cloudmodel.engine.reporting import Reporter
 from cloudmodel.engine.state import PendingKind, PendingOperation, Resource
 from cloudmodel.engine.values import annotated, parse_path, plain
@@ -79,27 +77,8 @@ class Recovery:
         if live is None:
             self._gone(operation, old)
             return
-        self._look_at_users(old)
-        self._ledger.settle(operation, _as_found(self._ledger.live(old.urn) or old, old.inputs, live, provider))
+        self._ledger.settle(operation, _as_found(old, old.inputs, live, provider))
         self._say(entry, "was being updated: the update is repeated where it is still wanted")
-
-    def _look_at_users(self, changed: Resource) -> None:
-        """Read what stands on a resource: its update may have taken them off, and was to put them back at its end.
-
-        So does an endpoint's with its scaling. A user's record is brought up to date, or dropped, before the update
-        is settled: cut off here, all of it is done again.
-        """
-        for user in planner.dependents(changed.urn, self._ledger.entries()):
-            if user.pending_replacement:
-                continue
-            provider = self._provider_of(user)
-            live = provider.read(user.urn, user.type, user.id, plain(user.inputs), plain(user.outputs))
-            known = self._ledger.entry(user.key) or user
-            if live is None:
-                self._ledger.write(*self._ledger.without(user.key), drop=(user.key,))
-                self._say(user, f"went with the interrupted update of '{changed.name}': it is made again")
-            else:
-                self._ledger.write(as_read(known, live))
 
     def _deleted(self, operation: PendingOperation, entry: Resource, provider: Provider) -> None:
         live = provider.read(entry.urn, entry.type, entry.id, plain(entry.inputs), plain(entry.outputs))

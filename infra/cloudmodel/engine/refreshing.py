@@ -61,20 +61,14 @@ def refresh_all(executor: Executor, provider_of: Callable[[Resource], Provider],
         raise Halted
 
 
-def as_read(entry: Resource, live: Live) -> Resource:
-    """`entry` as the cloud has it."""
-    outputs = annotated(with_secret_keys(live.outputs, live.secrets), entry.outputs)
-    found = completed(entry, replace(live, id=entry.id, outputs=outputs))
-    if live.inputs and not entry.external:
-        return replace(found, inputs=annotated(live.inputs, entry.inputs))
-    return found
-
-
 def _record(executor: Executor, entry: Resource, live: Live | None, alone: bool) -> None:
     if live is None:
         executor.forget(entry, step=Step(op=Op.DELETE, urn=entry.urn, type=entry.type, old=entry, note="gone"))
         return
-    found = as_read(entry, live)
+    outputs = annotated(with_secret_keys(live.outputs, live.secrets), entry.outputs)
+    found = completed(entry, replace(live, id=entry.id, outputs=outputs))
+    if live.inputs and not entry.external:
+        found = replace(found, inputs=annotated(live.inputs, entry.inputs))
     executor.reporter.masker.learn(found.outputs)
     executor.reporter.masker.learn(found.inputs)
     if found == entry:

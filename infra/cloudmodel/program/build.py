@@ -6,20 +6,24 @@ keeps nothing between two evaluations in one process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import UsageError
+from cloudmodel.program.aws import live
 from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.notes import notes
+from cloudmodel.program.standing import Standing
 from cloudmodel.settings.load import load_project, load_stack
 from cloudmodel.settings.model import Project, StackSettings
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live.standing) -> None:
     """Declare the resources of the current Pulumi stack for the project in `folder`.
 
+    `standing` tells what autoscaling has made of the endpoint, None where there is none.
     Raises ProjectInvalid, SettingsInvalid, StackNotFound, UsageError where there is no bundle, and the errors of
     the bundle store.
     """
@@ -40,7 +44,7 @@ def build(folder: Path) -> None:
     deployment.check()
     for note in notes(deployment):
         pulumi.log.warn(note)
-    for name, value in declare(deployment).items():
+    for name, value in declare(deployment, standing(deployment)).items():
         pulumi.export(name, value)
 
 
@@ -58,10 +62,11 @@ def resolve_bundle(project: Project, settings: StackSettings) -> tuple[str, Path
     return digest, store.get(digest)
 
 
-def declare(deployment: Deployment) -> dict[str, object]:
+def declare(deployment: Deployment, standing: Standing | None) -> dict[str, object]:
     """Declare everything and return the stack's outputs."""
     from cloudmodel.program.aws.alarms import Alarms
     from cloudmodel.program.aws.autoscaling import Autoscaling
+    from cloudmodel.program.aws.dashboard import Dashboard
     from cloudmodel.program.aws.encryption import Encryption
     from cloudmodel.program.aws.endpoint import Endpoint
     from cloudmodel.program.aws.identity import Identity
@@ -71,13 +76,15 @@ def declare(deployment: Deployment) -> dict[str, object]:
     storage = Storage(deployment, encryption.arn)
     identity = Identity(deployment, storage.bucket, encryption.arn)
     alarms = Alarms(deployment, encryption)
-    endpoint = Endpoint(deployment, storage, identity, encryption, alarms)
+    endpoint = Endpoint(deployment, storage, identity, encryption, alarms, standing)
     if deployment.scales:
         Autoscaling(deployment, endpoint)
+    dashboard = Dashboard(deployment, alarms)
     return {
         "endpoint_name": endpoint.name,
         "endpoint_arn": endpoint.arn,
         "bundle_digest": deployment.digest,
         "bundle_uri": storage.uri,
         "revision": endpoint.revision,
+        "dashboard_url": dashboard.url,
     }

@@ -79,8 +79,16 @@ class Deployment:
 
     @property
     def scales(self) -> bool:
-        """Equal bounds are a fixed fleet: nothing is registered for scaling."""
-        return self.settings.scaling.min < self.settings.scaling.max
+        """One size at all times is a fixed fleet: nothing is registered for scaling."""
+        return self.settings.scaling.least < self.settings.scaling.most
+
+    @property
+    def machines(self) -> dict[str, object]:
+        """What cannot change under a variant that is registered for scaling; and the bounds where a schedule moves
+        them, because nobody else then compares them with the settings."""
+        scaling = self.settings.scaling
+        bounds = {"bounds": [scaling.min, scaling.max]} if scaling.schedule else {}
+        return {"variants": {VARIANT: self.settings.instance}, **bounds}
 
     @property
     def watched(self) -> tuple[str, ...]:

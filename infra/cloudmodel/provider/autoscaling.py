@@ -1,14 +1,11 @@
-"""Application Auto Scaling: targets, policies, scheduled actions; and what an endpoint's update asks of them."""
+"""Application Auto Scaling: targets, policies, scheduled actions."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cloudmodel.core.resource import Live, Properties, ResourceFailure
+from cloudmodel.core.resource import Live, Properties
 from cloudmodel.provider import tags
 from cloudmodel.provider.cloud import Cloud
 from cloudmodel.provider.managed import Managed
@@ -16,7 +13,6 @@ from cloudmodel.provider.rules.autoscaling import WHAT
 from cloudmodel.provider.rules.form import from_aws, to_aws
 
 SERVICE = "application-autoscaling"
-KEPT = ("MinCapacity", "MaxCapacity", "SuspendedState", "Tags")
 ABSENT = (
     "ObjectNotFoundException",
     "ValidationException: no scalable target found",
@@ -60,7 +56,15 @@ class Target(Managed):
         what = parts(id, old)
         if not what:
             return None
-        target = next(described(cloud, what["serviceNamespace"], [what["resourceId"]], what["scalableDimension"]), None)
+        targets = cloud.pages(
+            SERVICE,
+            "describe_scalable_targets",
+            "ScalableTargets",
+            ServiceNamespace=what["serviceNamespace"],
+            ResourceIds=[what["resourceId"]],
+            ScalableDimension=what["scalableDimension"],
+        )
+        target = next(targets, None)
         if target is None:
             return None
         found = from_aws(self.rule.fields, target)
@@ -71,7 +75,6 @@ class Target(Managed):
 
     def update(self, cloud: Cloud, id: str, old: Properties, inputs: Properties, timeout: float | None) -> Live:
         answer = cloud.settle(SERVICE, "register_scalable_target", **self._parameters(inputs))
-        # An endpoint's update may have registered it anew: then the ARN is another one.
         arn = answer.get("ScalableTargetARN") or old.get("arn")
         if arn:
             tags.AUTOSCALING.change(cloud, arn, old.get("tags") or {}, inputs.get("tags") or {})
@@ -172,122 +175,8 @@ def alarm_arns(alarms: Any) -> list[str]:
     return [each["AlarmARN"] for each in alarms or ()]
 
 
-def described(cloud: Cloud, namespace: str, resources: list[str], dimension: str | None = None) -> Iterator[Any]:
-    """The registered targets among `resources`."""
-    only = {"ScalableDimension": dimension} if dimension else {}
-    return cloud.pages(
-        SERVICE,
-        "describe_scalable_targets",
-        "ScalableTargets",
-        ServiceNamespace=namespace,
-        ResourceIds=resources,
-        **only,
-    )
-
-
 def _stamp(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """The scaling of one endpoint while its configuration changes."""
-
-    cloud: Cloud
-    endpoint: str
-
-    @contextlib.contextmanager
-    def kept(self, before: str, after: str) -> Iterator[Properties]:
-        """The parameters of UpdateEndpoint that keep what autoscaling decided.
-
-        A registered variant keeps its live instance count instead of falling back to the configuration's (D28).
-        SageMaker refuses to change the instance type of a registered variant, or to drop it (D27): its target is
-        deregistered for the time of the update and registered again, with its policies, however the update ends.
-        """
-        old, new = self._variants(before), self._variants(after)
-        targets = list(described(self.cloud, "sagemaker", [self._resource(name) for name in old])) if old else []
-        registered = {each["ResourceId"] for each in targets}
-        moved = [name for name in old if self._resource(name) in registered and old[name] != new.get(name)]
-        blocked = [each for each in targets if each["ResourceId"] in {self._resource(name) for name in moved}]
-        policies = [policy for each in blocked for policy in self._policies(each)]
-        tagged = [self._tagged(each) for each in blocked]
-        try:
-            for each in blocked:
-                self.cloud.find(SERVICE, "deregister_scalable_target", *ABSENT, **_key(each))
-            yield (
-                {
-                    "RetainAllVariantProperties": True,
-                    "ExcludeRetainedVariantProperties": [
-                        {"VariantPropertyType": "DesiredWeight"},
-                        {"VariantPropertyType": "DataCaptureConfig"},
-                    ],
-                }
-                if registered and not blocked
-                else {}
-            )
-        finally:
-            try:
-                self._restore(tagged, policies)
-            except ResourceFailure as failure:
-                raise ResourceFailure(
-                    f"the scaling of endpoint {self.endpoint} was taken off for its update and could not be put back: "
-                    f"{failure.message}",
-                    request=failure.request,
-                    hint="run the same command again: it registers the scaling again",
-                    uncertain=True,
-                ) from failure
-
-    def _tagged(self, target: Any) -> Any:
-        """A target with its tags, which deregistering it loses."""
-        arn = target.get("ScalableTargetARN")
-        return {**target, "Tags": tags.AUTOSCALING.of(self.cloud, arn)} if arn else target
-
-    def _restore(self, targets: list[Any], policies: list[Any]) -> None:
-        if not targets:
-            return
-        live = self.cloud.call("sagemaker", "describe_endpoint", EndpointName=self.endpoint)
-        standing = {self._resource(each["VariantName"]) for each in live.get("ProductionVariants", ())}
-        kept = [each for each in targets if each["ResourceId"] in standing]
-        for each in kept:
-            bounds = {name: each[name] for name in KEPT if each.get(name) is not None}
-            self.cloud.settle(SERVICE, "register_scalable_target", **_key(each), **bounds)
-        for policy in policies:
-            if policy["ResourceId"] in standing:
-                settings = {
-                    name: policy[name]
-                    for name in ("StepScalingPolicyConfiguration", "TargetTrackingScalingPolicyConfiguration")
-                    if policy.get(name)
-                }
-                self.cloud.settle(
-                    SERVICE,
-                    "put_scaling_policy",
-                    PolicyName=policy["PolicyName"],
-                    PolicyType=policy["PolicyType"],
-                    **_key(policy),
-                    **settings,
-                )
-
-    def _variants(self, configuration: str) -> dict[str, str]:
-        answer = self.cloud.find(
-            "sagemaker",
-            "describe_endpoint_config",
-            "ValidationException: could not find",
-            EndpointConfigName=configuration,
-        )
-        return {
-            each["VariantName"]: each.get("InstanceType", "serverless")
-            for each in (answer or {}).get("ProductionVariants", ())
-        }
-
-    def _policies(self, target: Any) -> list[Any]:
-        return list(self.cloud.pages(SERVICE, "describe_scaling_policies", "ScalingPolicies", **_key(target)))
-
-    def _resource(self, variant: str) -> str:
-        return f"endpoint/{self.endpoint}/variant/{variant}"
-
-
-def _key(each: Any) -> Properties:
-    return {name: each[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
 
 
 TYPES = (Target(), Policy(), ScheduledAction())

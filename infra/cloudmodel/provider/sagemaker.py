@@ -6,7 +6,6 @@ from typing import Any
 
 from cloudmodel.core.resource import Live, Properties, ResourceFailure, ResourceNotReady
 from cloudmodel.provider import tags
-from cloudmodel.provider.autoscaling import Scaling
 from cloudmodel.provider.cloud import Answer, Cloud
 from cloudmodel.provider.managed import Managed
 from cloudmodel.provider.rules.form import from_aws, to_aws
@@ -130,16 +129,14 @@ class Endpoint(Managed):
         tags.SAGEMAKER.change(cloud, old["arn"], old.get("tags") or {}, inputs.get("tags") or {})
         if before["EndpointConfigName"] == wanted and old.get("deploymentConfig") == inputs.get("deploymentConfig"):
             return made
-        with Scaling(cloud, id).kept(before["EndpointConfigName"], wanted) as retained:
-            cloud.settle(
-                "sagemaker",
-                "update_endpoint",
-                EndpointName=id,
-                EndpointConfigName=wanted,
-                **self._deployment(inputs),
-                **retained,
-            )
-            after = self._landed(cloud, standing, before, wanted, limit)
+        cloud.settle(
+            "sagemaker",
+            "update_endpoint",
+            EndpointName=id,
+            EndpointConfigName=wanted,
+            **self._deployment(inputs),
+        )
+        after = self._landed(cloud, standing, before, wanted, limit)
         if after["EndpointStatus"] != "InService" or after["EndpointConfigName"] != wanted:
             still = Live(id, {**made.outputs, "endpointConfigName": after["EndpointConfigName"]}, inputs)
             raise failed(after, still, wanted=wanted)

@@ -7,7 +7,7 @@ keys and convert nothing: a number is not text, text is not a number.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,7 +31,6 @@ from cloudmodel.settings.fields import (
     PolicyArn,
     Region,
     RoleArn,
-    Seconds,
     SecurityGroup,
     Subnet,
     Subscriber,
@@ -45,6 +44,7 @@ from cloudmodel.settings.fields import (
 )
 from cloudmodel.settings.part import Settings
 from cloudmodel.settings.rollout import Rollout
+from cloudmodel.settings.scaling import Scaling
 
 # --- cloudmodel.yaml ---------------------------------------------------------------------------------------------
 
@@ -145,24 +145,6 @@ class Project(ProjectFile):
 
 
 # --- Pulumi.<stack>.yaml -----------------------------------------------------------------------------------------
-
-
-class Scaling(Settings):
-    min: Annotated[int, Field(ge=0, le=1000)] = 1
-    max: Annotated[int, Field(ge=1, le=1000)] = 2
-    metric: Literal["invocations", "concurrency", "backlog"] = "invocations"
-    """Invocations per instance and minute, requests in flight per instance, or the backlog of an async endpoint."""
-    target: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
-    """Per instance. Measure it; without one: 1000 invocations, 4 in flight, a backlog of 5."""
-    scale_in_cooldown: Seconds = 300
-    scale_out_cooldown: Seconds = 60
-    schedule: Annotated[tuple[dict[str, Any], ...], Tuple] = ()
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min > self.max:
-            raise ValueError(f"min {self.min} is larger than max {self.max}")
-        return self
 
 
 class Alarms(Settings):

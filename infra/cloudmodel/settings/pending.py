@@ -12,7 +12,6 @@ DONE: Mapping[str, tuple[Any, ...]] = {
     "cloud": ("aws",),
     "mode": ("realtime",),
     "scaling.metric": ("invocations", "concurrency"),
-    "scaling.schedule": ((),),
     "network.vpc": (None,),
     "network.subnets": ((),),
     "network.security_groups": ((),),

@@ -158,7 +158,10 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile) -> Iter
     scaling = settings.scaling
     if settings.mode == "realtime" and scaling.min < 1:
         yield ("scaling", "min"), "must be at least 1: a real-time endpoint cannot scale to zero"
-    if instance_types()[settings.instance].burstable and scaling.min < scaling.max:
+    for index, entry in enumerate(scaling.schedule):
+        if settings.mode == "realtime" and entry.min < 1:
+            yield ("scaling", "schedule", index, "min"), "must be at least 1: a real-time endpoint cannot scale to zero"
+    if instance_types()[settings.instance].burstable and scaling.least < scaling.most:
         yield (
             ("instance",),
             f"{settings.instance} is burstable: AWS scales it only with scaling.min equal to scaling.max",
@@ -183,7 +186,7 @@ def _unfit_rollout(settings: StackFile) -> Iterator[tuple[Key, str]]:
         yield ("rollout",), f"is for real-time and async endpoints: a {settings.mode} one moves all at once"
     if settings.instance.startswith("ml.inf1."):
         yield ("rollout",), f"AWS moves {settings.instance} all at once, and watches no alarm"
-    if rollout.strategy in STEPS and settings.scaling.min < 2:
+    if rollout.strategy in STEPS and settings.scaling.least < 2:
         yield (
             ("rollout", "strategy"),
             f"{rollout.strategy} moves at most half of the fleet at a time: scaling.min must be at least 2",

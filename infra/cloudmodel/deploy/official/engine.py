@@ -35,6 +35,7 @@ from cloudmodel.deploy.surroundings import (
     ANOTHER_CLOUD,
     RememberedCloud,
     binding,
+    cloud_at,
     expected,
     importable,
     script,
@@ -224,6 +225,7 @@ class OfficialEngine:
                 refresh = True
             exits.enter_context(contextlib.chdir(self._project.folder))
             exits.enter_context(importable(self._project.folder))
+            exits.enter_context(cloud_at(url))
             made_from = binding(
                 self._project, self._settings, self._name, self.name, cloud.instance_id if cloud else "", state
             )

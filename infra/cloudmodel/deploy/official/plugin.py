@@ -33,10 +33,10 @@ from cloudmodel.engine.diff import changed_keys
 from cloudmodel.engine.providers import ENGINE_KEYS
 from cloudmodel.engine.values import parse_path, plain, with_secret_keys
 from cloudmodel.engine.wire import from_struct, to_struct
+from cloudmodel.program.aws.live import LOCAL_URL
 from cloudmodel.provider.provider import AwsProvider
 
 EXECUTABLE = "pulumi-resource-aws"
-LOCAL_URL = "CLOUDMODEL_LOCAL_AWS_URL"
 THREADS = 64  # the engine's --parallel decides how much really runs at once
 LARGEST = 400 << 20  # Pulumi's own limit of one message
 

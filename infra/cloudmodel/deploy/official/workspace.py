@@ -22,6 +22,7 @@ import yaml
 from cloudmodel.core.files import private_folder, write_text
 from cloudmodel.deploy.official import plugin
 from cloudmodel.engine.secrets import TEXT, passphrase_source
+from cloudmodel.program.aws.live import LOCAL_URL
 from cloudmodel.settings.model import Project, StackSettings
 
 PRIVATE = ".cloudmodel"
@@ -63,7 +64,7 @@ def environment(project: Project, settings: StackSettings, cloud_url: str) -> di
         "PULUMI_HOME": str(home / "official" / "home"),
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         TEXT: passphrase_source(home / "passphrase")(True).text,
-        plugin.LOCAL_URL: cloud_url,
+        LOCAL_URL: cloud_url,
     }
 
 

@@ -18,11 +18,12 @@ PERIODS, BREACHES = 5, 3
 class Alarms(pulumi.ComponentResource):
     """E-mail addresses subscribe to the topic; topics that exist already are told directly.
 
-    `names` are the alarms' names by their words. They are made before the endpoint, which may be told to go back when
-    one of them goes off.
+    `names` are the alarms' names by their words, `arns` their ARNs. They are made before the endpoint, which may be
+    told to go back when one of them goes off.
     """
 
     names: dict[str, pulumi.Output[str]]
+    arns: list[pulumi.Output[str]]
 
     def __init__(
         self, deployment: Deployment, encryption: Encryption, opts: pulumi.ResourceOptions | None = None
@@ -44,7 +45,7 @@ class Alarms(pulumi.ComponentResource):
                 f"notify-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=child
             )
         actions: list[pulumi.Input[str]] = [topic.arn, *sorted(each for each in set(notify) if each.startswith("arn:"))]
-        self.names = {}
+        self.names, self.arns = {}, []
         for name, description, condition in _conditions(deployment):
             alarm = aws.cloudwatch.MetricAlarm(
                 f"alarm-{name}",
@@ -61,6 +62,7 @@ class Alarms(pulumi.ComponentResource):
                 **condition,
             )
             self.names[name] = alarm.name
+            self.arns.append(alarm.arn)
         self.register_outputs({"topic": topic.arn})
 
 

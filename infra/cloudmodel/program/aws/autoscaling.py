@@ -1,19 +1,33 @@
-"""Target tracking on the endpoint's variant."""
+"""How many instances the endpoint's variant has: target tracking, steps for a sudden load, a schedule."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from cloudmodel.program.aws.endpoint import Endpoint
 from cloudmodel.program.deployment import VARIANT, Deployment
+from cloudmodel.settings.scaling import Step
 
-METRICS = {
+TRACKED = {
     "invocations": ("SageMakerVariantInvocationsPerInstance", 1000.0),
     "concurrency": ("SageMakerVariantConcurrentRequestsPerModelHighResolution", 4.0),
 }
-"""By the setting's word: the predefined metric, and a target per instance to begin with. The first counts per minute;
-both are to be measured: requests a second that one instance bears, times 60, times 0.5."""
+"""By the setting's word: the predefined metric, and a target per instance to begin with. The first counts per minute,
+the second is emitted every 10 s; both are to be measured: requests a second that one instance bears, times 60, times
+0.5."""
+
+COUNTED = {
+    "invocations": ("InvocationsPerInstance", "Sum"),
+    "concurrency": ("ConcurrentRequestsPerModel", "Average"),
+}
+"""The same as CloudWatch has it for alarms: metric and statistic of a minute."""
+
+
+Adjustment = aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustmentArgsDict
 
 
 class Autoscaling(pulumi.ComponentResource):
@@ -22,30 +36,104 @@ class Autoscaling(pulumi.ComponentResource):
     def __init__(self, deployment: Deployment, endpoint: Endpoint, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("cloudmodel:aws:Autoscaling", "autoscaling", None, opts)
         scaling = deployment.settings.scaling
-        metric, usual_target = METRICS[scaling.metric]
+        metric, usual_target = TRACKED[scaling.metric]
+        child = pulumi.ResourceOptions(parent=self)
         target = aws.appautoscaling.Target(
             "scaling-target",
             service_namespace="sagemaker",
             scalable_dimension="sagemaker:variant:DesiredInstanceCount",
-            resource_id=pulumi.Output.concat("endpoint/", endpoint.name, f"/variant/{VARIANT}"),
+            # Made of the machines, too, so that it is taken down before they change.
+            resource_id=pulumi.Output.all(endpoint.name, endpoint.machines).apply(
+                lambda known: f"endpoint/{known[0]}/variant/{VARIANT}"
+            ),
             min_capacity=scaling.min,
             max_capacity=scaling.max,
-            # The endpoint must stand, whatever its name says.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[endpoint]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # The endpoint must stand, whatever its name says.
+                depends_on=[endpoint],
+                ignore_changes=["minCapacity", "maxCapacity"] if scaling.schedule else None,
+            ),
         )
+        of_variant: dict[str, Any] = {
+            "service_namespace": target.service_namespace,
+            "scalable_dimension": target.scalable_dimension,
+            "resource_id": target.resource_id,
+        }
         aws.appautoscaling.Policy(
             "scaling-policy",
             name=f"{deployment.name}-{scaling.metric}",
             policy_type="TargetTrackingScaling",
-            service_namespace=target.service_namespace,
-            scalable_dimension=target.scalable_dimension,
-            resource_id=target.resource_id,
             target_tracking_scaling_policy_configuration={
                 "predefined_metric_specification": {"predefined_metric_type": metric},
                 "target_value": scaling.target or usual_target,
                 "scale_in_cooldown": scaling.scale_in_cooldown,
                 "scale_out_cooldown": scaling.scale_out_cooldown,
             },
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=child,
+            **of_variant,
         )
+        for entry in scaling.schedule:
+            aws.appautoscaling.ScheduledAction(
+                f"schedule-{entry.name}",
+                name=f"{deployment.name}-{entry.name}",
+                schedule=entry.when,
+                timezone=entry.timezone,
+                scalable_target_action={"min_capacity": entry.min, "max_capacity": entry.max},
+                opts=child,
+                **of_variant,
+            )
+        if scaling.steps:
+            self._steps(deployment, endpoint, of_variant, child)
         self.register_outputs({})
+
+    def _steps(
+        self, deployment: Deployment, endpoint: Endpoint, of_variant: dict[str, Any], child: pulumi.ResourceOptions
+    ) -> None:
+        """Tracking adds instances after minutes; the alarm of a sudden load adds them after one."""
+        scaling = deployment.settings.scaling
+        policy = aws.appautoscaling.Policy(
+            "step-policy",
+            name=f"{deployment.name}-steps",
+            policy_type="StepScaling",
+            step_scaling_policy_configuration={
+                "adjustment_type": "ChangeInCapacity",
+                "cooldown": scaling.scale_out_cooldown,
+                "metric_aggregation_type": "Average",
+                "step_adjustments": adjustments(scaling.steps),
+            },
+            opts=child,
+            **of_variant,
+        )
+        metric, statistic = COUNTED[scaling.metric]
+        first = scaling.steps[0].above
+        aws.cloudwatch.MetricAlarm(
+            "alarm-steps",
+            name=f"{deployment.name}-steps",
+            alarm_description=f"A sudden load: {scaling.metric} per instance over {first:g}. Adds instances",
+            namespace="AWS/SageMaker",
+            metric_name=metric,
+            statistic=statistic,
+            dimensions={"EndpointName": endpoint.name, "VariantName": VARIANT},
+            period=60,
+            evaluation_periods=1,
+            threshold=first,
+            comparison_operator="GreaterThanThreshold",
+            treat_missing_data="notBreaching",
+            alarm_actions=[policy.arn],
+            tags=deployment.tags,
+            opts=child,
+        )
+
+
+def adjustments(steps: Sequence[Step]) -> list[Adjustment]:
+    """`steps`, which ascend, as intervals over the alarm's threshold, the first step's; the last has no upper bound."""
+    first = steps[0].above
+    bounds = [f"{step.above - first:g}" for step in steps]
+    found: list[Adjustment] = [
+        {"scaling_adjustment": step.add, "metric_interval_lower_bound": bound}
+        for step, bound in zip(steps, bounds, strict=True)
+    ]
+    for adjustment, upper in zip(found, bounds[1:], strict=False):
+        adjustment["metric_interval_upper_bound"] = upper
+    return found

@@ -9,9 +9,12 @@ the old one is still a live resource of the stack, and going back to it is nothi
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pulumi_aws as aws
 
+from cloudmodel.core.resource import UNKNOWN
 from cloudmodel.program import names
 from cloudmodel.program.aws import capture, rollout
 from cloudmodel.program.aws.alarms import Alarms
@@ -19,6 +22,7 @@ from cloudmodel.program.aws.encryption import Encryption
 from cloudmodel.program.aws.identity import Identity
 from cloudmodel.program.aws.storage import Storage
 from cloudmodel.program.deployment import VARIANT, Deployment
+from cloudmodel.program.standing import Fleet, Standing
 
 LOG_RETENTION_DAYS = {True: 365, False: 30}
 """By whether the stack is protected."""
@@ -27,12 +31,17 @@ ENTRY = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/op
 """Where the image finds the serving code. Set here because only AWS's own SDK sets it otherwise."""
 
 
+COUNT = "productionVariants[*].initialInstanceCount"
+
+
 class Endpoint(pulumi.ComponentResource):
-    """`revision` names what is deployed: it changes with the bundle and with every property of its configuration."""
+    """`revision` names what is deployed: it changes with the bundle and with every property of its configuration but
+    an instance count that autoscaling decides. What is made of `machines` is gone while the endpoint changes them."""
 
     name: pulumi.Output[str]
     arn: pulumi.Output[str]
     revision: pulumi.Output[str]
+    machines: pulumi.Output[Any]
 
     def __init__(
         self,
@@ -41,6 +50,7 @@ class Endpoint(pulumi.ComponentResource):
         identity: Identity,
         encryption: Encryption,
         alarms: Alarms,
+        standing: Standing | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("cloudmodel:aws:Endpoint", "serving", None, opts)
@@ -76,22 +86,39 @@ class Endpoint(pulumi.ComponentResource):
             tags=deployment.tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[storage.bundle, *identity.ready]),
         )
+        # AWS refuses to change the instance type of a variant that is registered for scaling. Replaced first, this
+        # takes the registration down, the endpoint waits for it, and the registration waits for the endpoint.
+        machines = pulumi.Stash(
+            "machines",
+            input=deployment.machines,
+            opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["input"], delete_before_replace=True),
+        )
         variant = _variant(deployment)
         # AWS encrypts local NVMe disks by itself, and refuses a key for such types.
         disk_key = None if deployment.machine.nvme else encryption.arn
         captured = capture.configuration(deployment, storage.bucket, encryption.arn)
         capturing = {"capture": settings.capture.percent} if captured else {}
         revision = names.content(
-            model=loaded, variant=variant, key=settings.key_arn, encrypted=disk_key is not None, **capturing
+            model=loaded,
+            variant=variant if deployment.scales else {**variant, "initial_instance_count": settings.scaling.min},
+            key=settings.key_arn,
+            encrypted=disk_key is not None,
+            **capturing,
         )
+        name = names.by_content(deployment.name, revision)
+        fleet = Fleet.of(settings.scaling, VARIANT, name, standing)
         configuration = aws.sagemaker.EndpointConfiguration(
             f"configuration-{revision}",
-            name=names.by_content(deployment.name, revision),
+            name=name,
             kms_key_arn=disk_key,
             data_capture_config=captured,
-            production_variants=[{**variant, "model_name": model.name}],
+            production_variants=[
+                {**variant, "initial_instance_count": _instances(fleet), "model_name": model.name},
+            ],
             tags=deployment.tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self, ignore_changes=[COUNT] if deployment.scales and not fleet.fresh else None
+            ),
         )
         endpoint = aws.sagemaker.Endpoint(
             "endpoint",
@@ -101,12 +128,12 @@ class Endpoint(pulumi.ComponentResource):
             tags=deployment.tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[logs],
+                depends_on=[logs, machines],
                 protect=settings.protect,
                 custom_timeouts=rollout.patience(settings.rollout),
             ),
         )
-        self.name, self.arn = endpoint.name, endpoint.arn
+        self.name, self.arn, self.machines = endpoint.name, endpoint.arn, machines.output
         self.revision = pulumi.Output.from_input(revision)
         self.register_outputs({"name": self.name, "arn": self.arn, "revision": self.revision})
 
@@ -116,7 +143,6 @@ def _variant(deployment: Deployment) -> aws.sagemaker.EndpointConfigurationProdu
     variant: aws.sagemaker.EndpointConfigurationProductionVariantArgsDict = {
         "variant_name": VARIANT,
         "instance_type": settings.instance,
-        "initial_instance_count": settings.scaling.min,
         "initial_variant_weight": 1,
     }
     if settings.timeouts.startup is not None:
@@ -124,3 +150,11 @@ def _variant(deployment: Deployment) -> aws.sagemaker.EndpointConfigurationProdu
     if settings.timeouts.download is not None:
         variant["model_data_download_timeout_in_seconds"] = settings.timeouts.download
     return variant
+
+
+def _instances(fleet: Fleet) -> pulumi.Input[int]:
+    """A plan does not know how many run when it is carried out: it is not bound to how many run now."""
+    if fleet.moves and pulumi.runtime.is_dry_run():
+        unknown: pulumi.Output[Any] = pulumi.Output.from_input(UNKNOWN)
+        return unknown
+    return fleet.instances
