@@ -52,7 +52,7 @@ class Dataset:
         for name in sorted(self.inputs):
             array = self.inputs[name]
             for row, digest in zip(array, digests, strict=True):
-                digest.update(name.encode() + b"\0" + _bytes(row) + b"\0")
+                digest.update(name.encode() + b"\0" + _bytes(np.asarray(row, dtype=array.dtype)) + b"\0")
         return [digest.digest() for digest in digests]
 
     @property
@@ -85,8 +85,6 @@ def load(reference: str, folder: Path, signature: Signature) -> Dataset:
     if len(set(counts.values())) > 1:
         raise ProjectInvalid(f"The inputs have different numbers of rows: {counts}", where=where)
     count = next(iter(counts.values()))
-    if count == 0:
-        raise ProjectInvalid("The data hold no rows", where=where, hint="write at least one row for every input")
     named = next((name for name in LABELS if name in arrays and name not in inputs), None)
     labels = None if named is None else np.asarray(arrays[named])
     groups = np.asarray(arrays[GROUPS]) if GROUPS in arrays else None
@@ -130,6 +128,8 @@ def _column(arrays: Mapping[str, Array], tensor: Tensor, signature: Signature, w
             hint=f"name the arrays as the model's inputs: {wanted}",
         )
     array = arrays[name]
+    if array.ndim and not len(array):
+        raise ProjectInvalid("The data hold no rows", where=where, hint="write at least one row for every input")
     # A flat row of numbers fits any shape of as many numbers: that is how csv holds an image.
     fixed = tensor.shape[1:]
     if array.ndim == 2 and len(fixed) > 1 and all(isinstance(size, int) for size in fixed):

@@ -27,7 +27,7 @@ def document(
         "objective": wish.objective,
         "demand": vars(wish.demand),
         "baseline": {"metric": found.metric, "size_bytes": size, "latency_ms": measured.latency_ms},
-        "trials": [_trial(trial, found) for trial in found.trials],
+        "trials": [_trial(trial) for trial in found.trials],
         "front": front_of(found, metric),
         "chosen": found.chosen.id if found.chosen else None,
         "reason": found.reason,
@@ -50,14 +50,13 @@ def document(
     }
 
 
-def _trial(trial: Trial, found: Found) -> dict[str, Any]:
-    judged = trial.judged
-    held = found.verdict is not None and (trial is found.chosen or trial.reason.startswith("final set:"))
+def _trial(trial: Trial) -> dict[str, Any]:
+    judged = trial.final or trial.judged
     return {
         "id": trial.id,
         "recipe": trial.recipe.as_json(),
         "title": trial.recipe.title,
-        "data": ("final" if held else "selection") if judged else None,
+        "data": ("final" if trial.final else "selection") if judged else None,
         "metric": judged.metric if judged else None,
         "metric_delta": judged.delta.as_json() if judged else None,
         "fidelity": judged.fidelity if judged else None,
@@ -86,10 +85,10 @@ def provenance(
     trial = found.chosen
     assert trial is not None
     assert trial.made is not None
-    assert trial.judged is not None
+    assert trial.final is not None
     assert trial.ratio is not None
     assert found.measured is not None
-    judged = trial.judged
+    judged = trial.final
     return {
         "recipe": trial.recipe.as_json(),
         "source_sha256": source,

@@ -231,7 +231,7 @@ class Search:
         chosen = max(accepted, key=self._merit)
         assert chosen.made is not None
         answers = self.workshop.answers(chosen.made.model, chosen.made.sha256, final, self.left)
-        chosen.judged = judged = gate.judge(self.metric, original, answers, final, self.wish.demand)
+        chosen.final = judged = gate.judge(self.metric, original, answers, final, self.wish.demand)
         found.verdict, found.needed = judged.verdict, judged.needed
         if judged.verdict is Verdict.MET:
             found.chosen = chosen

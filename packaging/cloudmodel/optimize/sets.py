@@ -46,6 +46,8 @@ def divide(
             "The evaluation data have no labels", where=held_out.where, hint="add an array `labels`, one a row"
         )
     training = load(train, folder, signature) if train else None
+    if training is not None:
+        _refuse_shared(training, held_out)
     if calibrate is None or calibrate in (train, evaluate):
         source = training if training is not None and calibrate != evaluate else held_out
         calibration, rest = _slice(source, min(CALIBRATION_ROWS, max(1, len(source) // 4)), seed)
@@ -62,8 +64,6 @@ def divide(
             _refuse_shared(given, training)
         _refuse_shared(given, held_out)
     check_calibration(calibration)
-    if training is not None:
-        _refuse_shared(training, held_out)
     selection, final = _slice(held_out, selection_rows(len(held_out)), seed + 1)
     if len(final) == 0 or len(selection) == 0:
         raise ProjectInvalid(
@@ -83,7 +83,7 @@ def _slice(data: Dataset, count: int, seed: int) -> tuple[Dataset, Dataset]:
     """`count` rows (more, where a row has equals) in seeded order, and the rest in its own order; they share no row."""
     order = np.random.default_rng(seed).permutation(len(data))
     chosen = {data.hashes[row] for row in order[:count]}
-    inside = np.array([digest in chosen for digest in data.hashes])
+    inside = np.array([digest in chosen for digest in data.hashes], dtype=bool)
     first: NDArray[np.int64] = order[inside[order]]
     return data.take(first), data.take(np.flatnonzero(~inside))
 

@@ -19,12 +19,13 @@ Objective = Literal["latency", "throughput", "size"]
 @dataclass
 class Trial:
     """A recipe and what is known of it so far. `reason` says why it was accepted or refused; `judged` is by the
-    selection set, for the chosen trial by the final set."""
+    selection set; `final` is by the final set, for the one trial that was held to it."""
 
     id: str
     recipe: Recipe
     made: Made | None = None
     judged: Judged | None = None
+    final: Judged | None = None
     ratio: Interval | None = None
     claim: str | None = None
     accepted: bool = False

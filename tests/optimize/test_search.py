@@ -1,0 +1,241 @@
+"""The search's decisions, on a workshop whose models, answers and latencies are made up: no machine plays a part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloudmodel.core.errors import ChildDied, StepFailed
+from cloudmodel.optimize import measure, metrics, recipe, result
+from cloudmodel.optimize.bounds import Interval
+from cloudmodel.optimize.data import Dataset
+from cloudmodel.optimize.gate import Demand, Verdict
+from cloudmodel.optimize.measure import Measured
+from cloudmodel.optimize.recipe import Recipe
+from cloudmodel.optimize.search import Search
+from cloudmodel.optimize.sets import Sets
+from cloudmodel.optimize.trials import Found, Wish
+from cloudmodel.optimize.workshop import Made
+
+NODES = [{"name": f"node{number}", "operator": "Conv", "sqnr_db": float(number)} for number in range(8)]
+
+
+@dataclass
+class Variant:
+    """What a recipe makes: how fast, how many wrong answers, how far its vector turns, how large; or what it raises."""
+
+    speed: float = 2.0
+    wrong: float = 0.0
+    wrong_finally: float | None = None
+    turned: float = 0.0
+    size: int = 300
+    raises: Exception | None = None
+
+
+def rows(count: int, start: int) -> Dataset:
+    return Dataset({"x": np.arange(start, start + count, dtype=np.float32)[:, None]}, np.zeros(count, int), None, "d")
+
+
+SETS = Sets(None, rows(50, 10_000), rows(100, 0), rows(800, 1000), "train")
+
+
+@dataclass
+class Bench:
+    """Stands in for the workshop; `variants` by the recipe's title, `needs` nodes must stay float for fidelity."""
+
+    variants: Mapping[str, Variant]
+    floor: tuple[float, float] = (0.99, 1.01)
+    needs: int = 0
+    size_bytes: int = 1000
+    sha256: str = "original"
+    original: Any = field(default_factory=lambda: SimpleNamespace(model=Path("original")))
+    asked: Counter[tuple[str, int]] = field(default_factory=Counter)
+    built: list[str] = field(default_factory=list)
+
+    def variant(self, name: str) -> Variant:
+        base, _, excluded = name.partition(" exclude=")
+        found = self.variants[base]
+        if excluded and int(excluded.split()[0]) >= self.needs:
+            return Variant(found.speed - 0.05 * int(excluded.split()[0]), size=found.size + 1)
+        return found
+
+    def inapplicable(self, recipe: Recipe) -> str | None:
+        return "not for this model" if recipe.title == "ort-basic" else None
+
+    def make(self, recipe: Recipe, seconds: float, quick: Dataset | None = None) -> Made:
+        self.built.append(recipe.title)
+        found = self.variant(recipe.title)
+        if found.raises:
+            raise found.raises
+        return Made(
+            Path(recipe.title), "same" if recipe.title in ("slim", "onnxscript") else recipe.title, found.size, []
+        )
+
+    def answers(self, model: Path, sha256: str, data: Dataset, seconds: float) -> dict[str, Any]:
+        self.asked[str(model), len(data)] += 1
+        scores = np.tile(np.array([1.0, 0.99], np.float32), (len(data), 1))
+        vector = np.tile(np.array([1.0, 0.0], np.float32), (len(data), 1))
+        if str(model) != "original":
+            found = self.variant(str(model))
+            share = found.wrong_finally if data is SETS.final and found.wrong_finally is not None else found.wrong
+            scores[: round(share * len(data))] = [0.99, 1.0]
+            vector[-1] = [np.cos(found.turned), np.sin(found.turned)]
+        return {"scores": scores, "vector": vector}
+
+    def request(self, data: Dataset, objective: str) -> Path:
+        return Path("request")
+
+    def measure(self, made: Sequence[Made], request: Path, effort: measure.Effort) -> Measured:
+        speeds = [self.variant(str(each.model)).speed for each in made]
+        floor = Interval(self.floor[0], 1.0, self.floor[1])
+        from cloudmodel.optimize import ratios
+
+        return Measured(
+            tuple(Interval(each * 0.99, each, each * 1.01) for each in speeds), floor, 1.0,
+            {"steal": 0.0, "switches": 0, "load": 1.0}, ratios.noisy(floor, 0.0),
+        )  # fmt: skip
+
+    def rank(self, made: Made, seconds: float) -> list[dict[str, Any]]:
+        return NODES
+
+    def profile(self, model: Path, request: Path) -> list[dict[str, Any]]:
+        return [{"name": "a", "operator": "Softmax", "share": 0.7}, {"name": "b", "operator": "Conv", "share": 0.3}]
+
+
+def search(bench: Bench, *names: str, training: Sequence[str] = (), **wish: Any) -> Found:
+    data = SETS.selection
+    metric = metrics.fit("accuracy", bench.answers(Path("original"), "", data, 1), data, folder=Path())
+    bench.asked.clear()
+    recipes = tuple(Recipe(steps=(recipe.step(name),)) for name in names)
+    trained = tuple(Recipe(steps=(recipe.step(name),)) for name in training)
+    asked = Wish("accuracy", wish.pop("demand", Demand()), wish.pop("objective", "latency"), recipes, trained, **wish)
+    found = Search(bench, SETS, metric, asked).run()  # type: ignore[arg-type]
+    document = result.document(found, metric, SETS, asked, bench.size_bytes, [])
+    assert document["chosen"] is None or document["chosen"] in document["front"]
+    assert all(trial["reason"] for trial in document["trials"])
+    return found
+
+
+def test_fastest_trial_that_passes_is_chosen_and_only_it_is_asked_the_final_set() -> None:
+    bench = Bench({"static-int8": Variant(2.0), "dynamic-int8": Variant(1.5), "weight-only": Variant(0.5)})
+    found = search(bench, "dynamic-int8", "static-int8", "weight-only")
+    assert found.chosen is not None
+    assert found.chosen.recipe.title == "static-int8"
+    assert found.verdict is Verdict.MET
+    assert "that the search never saw" in found.reason
+    assert {name for name, count in bench.asked if count == 800} == {"original", "static-int8"}
+    assert found.trials[2].claim == "slower"
+
+
+def test_nothing_faster_is_left_as_it_is_with_where_the_time_goes() -> None:
+    found = search(Bench({"static-int8": Variant(1.005), "dynamic-int8": Variant(0.7)}), "static-int8", "dynamic-int8")
+    assert found.chosen is None
+    assert found.verdict is None
+    assert found.reason.startswith("leave it as it is: the best trial that passed, static-int8, is not faster")
+    assert "70% Softmax" in found.reason
+    assert "70% is spent in operators that 8 bits do not make faster" in found.reason
+
+
+@pytest.mark.parametrize(("floor", "speed"), [((0.8, 1.3), 2.0), ((0.94, 1.06), 1.02)])
+def test_busy_machine_is_inconclusive_and_changes_nothing(floor: tuple[float, float], speed: float) -> None:
+    found = search(Bench({"static-int8": Variant(speed)}, floor=floor), "static-int8")
+    assert found.chosen is None
+    assert found.trials[0].claim == "inconclusive"
+    assert "inconclusive" in found.reason
+    assert "quieter machine" in found.reason
+
+
+def test_lost_fidelity_is_won_back_by_as_few_float_nodes_as_it_takes() -> None:
+    bench = Bench({"static-int8": Variant(2.0, turned=0.8), "dynamic-int8": Variant(1.2)}, needs=3)
+    found = search(bench, "static-int8", "dynamic-int8")
+    assert "fidelity" in found.trials[0].reason
+    assert found.chosen is not None
+    assert found.chosen.recipe.steps[0].parameters["exclude"] == ["node0", "node1", "node2"]
+    assert found.chosen.id == "t3"
+    assert found.sensitivity == NODES
+    assert sum("exclude" in title for title in bench.built) <= 4  # log2 of 7 and the whole
+
+
+def test_fidelity_that_no_prefix_brings_back_leaves_the_others() -> None:
+    bench = Bench({"static-int8": Variant(2.0, turned=0.8), "dynamic-int8": Variant(1.2)}, needs=99)
+    found = search(bench, "static-int8", "dynamic-int8")
+    assert found.chosen is not None
+    assert found.chosen.recipe.title == "dynamic-int8"
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        (Variant(raises=StepFailed("node x", hint="mend it")), r"node x (mend it)"),
+        (Variant(raises=ChildDied("The process was ended by SIGKILL")), "SIGKILL"),
+        (Variant(wrong=0.2), "accuracy drops by 0.2 on 100 rows, allowed 0.01"),
+        (Variant(turned=0.5), "fidelity: the worst cosine of output 'vector' is 0.8776"),
+        (Variant(speed=0.5), "slower: 0.500"),
+    ],
+)
+def test_refused_trial_says_why_and_stops_no_other(variant: Variant, said: str) -> None:
+    found = search(Bench({"dynamic-int8": variant, "static-int8": Variant(1.5)}), "dynamic-int8", "static-int8")
+    assert said in found.trials[0].reason
+    assert found.chosen is found.trials[1]
+
+
+def test_equal_models_and_inapplicable_recipes_are_not_tried_twice() -> None:
+    bench = Bench({"slim": Variant(), "onnxscript": Variant(), "ort-basic": Variant()})
+    found = search(bench, "slim", "onnxscript", "ort-basic")
+    assert [trial.reason for trial in found.trials[1:]] == ["the same model as t1", "not for this model"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "demand", "verdict", "needed"),
+    [
+        (0.0, Demand(max_drop=0.002), Verdict.UNDECIDABLE, range(1490, 1510)),
+        (0.009, Demand(max_drop=0.01), Verdict.UNDECIDABLE, range(800, 10_000_000)),
+        (0.015, Demand(max_drop=0.01), Verdict.MISSED, None),
+    ],
+)
+def test_final_set_has_the_last_word(wrong: float, demand: Demand, verdict: Verdict, needed: range | None) -> None:
+    found = search(Bench({"static-int8": Variant(2.0, wrong_finally=wrong)}), "static-int8", demand=demand)
+    assert (found.chosen, found.verdict) == (None, verdict)
+    assert found.needed is None if needed is None else found.needed in needed
+    assert found.trials[0].reason.startswith("final set:")
+
+
+def test_training_is_tried_only_where_nothing_else_passed() -> None:
+    enough = Bench({"static-int8": Variant(2.0), "slim": Variant(3.0)})
+    assert len(search(enough, "static-int8", training=["slim"]).trials) == 1
+    missed = Bench({"static-int8": Variant(1.0), "slim": Variant(3.0)})
+    found = search(missed, "static-int8", training=["slim"])
+    assert found.chosen is not None
+    assert found.chosen.recipe.title == "slim"
+
+
+def test_no_trial_begins_after_the_budget() -> None:
+    found = search(Bench({"static-int8": Variant(2.0)}), "static-int8", budget=0.0)
+    assert found.trials[0].reason == "not tried: the budget was over"
+    assert found.chosen is None
+
+
+def test_for_size_the_smallest_is_chosen_however_fast() -> None:
+    bench = Bench(
+        {"static-int8": Variant(0.9, size=300), "dynamic-int8": Variant(3.0, size=400), "slim": Variant(3, size=950)}
+    )
+    found = search(bench, "static-int8", "dynamic-int8", "slim", objective="size")
+    assert found.chosen is not None
+    assert found.chosen.recipe.title == "static-int8"
+    assert "not smaller: 950 bytes of 1,000" in found.trials[2].reason
+
+
+def test_only_the_better_half_is_measured_with_care() -> None:
+    names = ["static-int8", "dynamic-int8", "weight-only", "slim", "onnxoptimizer", "opset"]
+    bench = Bench({name: Variant(1.1 + 0.1 * place, size=300 + place) for place, name in enumerate(names)})
+    found = search(bench, *names)
+    assert sum(trial.claim is not None for trial in found.trials) == 3
+    assert found.chosen is not None
+    assert found.chosen.recipe.title == "opset"
