@@ -14,7 +14,7 @@ def test_step_holds_all_parameters_and_its_title_those_that_differ() -> None:
     step = recipe.step("static-int8", method="percentile", exclude=["a", "b"])
     assert step.parameters["per_channel"] is True
     title = recipe.Recipe(steps=(step, recipe.step("slim"))).title
-    assert title == "static-int8 method=percentile exclude=2 excluded + slim"
+    assert title == "static-int8 method=percentile exclude=2 nodes + slim"
 
 
 def test_file_is_read_as_it_was_written(tmp_path: Path) -> None:

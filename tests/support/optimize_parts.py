@@ -107,3 +107,60 @@ def with_attention(path: Path) -> Path:
 def opset_of(path: Path) -> int:
     """The declared operator set of a file."""
     return int(next(each.version for each in onnx.load(path).opset_import if each.domain == ""))
+
+
+def two_tower(path: Path) -> Path:
+    """user int64 [batch], item int64 [batch] → rating float32 [batch]: two embeddings of 64, a layer each, a product.
+    The shape of a recommender of 943 users and 1,682 items, with weights from a seed."""
+    random = np.random.default_rng(RANDOM_SEED)
+    sizes = {"user": 943, "item": 1682}
+    tensors, nodes = [weight("axis", np.array([1]))], []
+    for name, count in sizes.items():
+        tensors.append(weight(f"{name}_table", random.normal(0, 1, (count, 64)).astype(np.float32)))
+        tensors.append(weight(f"{name}_layer", random.normal(0, 0.1, (64, 64)).astype(np.float32)))
+        nodes += [
+            helper.make_node("Gather", [f"{name}_table", name], [f"{name}_vector"], name=f"{name}_gather"),
+            helper.make_node("MatMul", [f"{name}_vector", f"{name}_layer"], [f"{name}_out"], name=f"{name}_matmul"),
+            helper.make_node("Relu", [f"{name}_out"], [f"{name}_relu"], name=f"{name}_relu_node"),
+        ]
+    nodes += [
+        helper.make_node("Mul", ["user_relu", "item_relu"], ["products"], name="multiply"),
+        helper.make_node("ReduceSum", ["products", "axis"], ["rating"], name="sum", keepdims=0),
+    ]
+    inputs = [value(name, T.INT64, ["batch"]) for name in sizes]
+    return save(path, nodes, inputs, [value("rating", T.FLOAT, ["batch"])], tensors)
+
+
+def mobile(path: Path, blocks: int = 6) -> Path:
+    """image float32 [batch, 3, 32, 32] → logits float32 [batch, 10]: depthwise and pointwise convolutions with hard
+    swish between them, as MobileNetV3 has them, with weights from a seed."""
+    random = np.random.default_rng(RANDOM_SEED)
+    tensors, nodes = [], []
+
+    def convolve(name: str, source: str, out: int, into: int, size: int, groups: int = 1, stride: int = 1) -> str:
+        scale = (2 / (into // groups * size * size)) ** 0.5
+        tensors.append(
+            weight(f"{name}_w", random.normal(0, scale, (out, into // groups, size, size)).astype(np.float32))
+        )
+        pads = [size // 2] * 4
+        nodes.append(
+            helper.make_node(
+                "Conv", [source, f"{name}_w"], [f"{name}_y"], name=name, pads=pads, group=groups, strides=[stride] * 2
+            )
+        )
+        nodes.append(helper.make_node("HardSwish", [f"{name}_y"], [f"{name}_h"], name=f"{name}_swish"))
+        return f"{name}_h"
+
+    last = convolve("stem", "image", 16, 3, 3, stride=2)
+    for number in range(blocks):
+        wide = convolve(f"expand{number}", last, 64, 16, 1)
+        deep = convolve(f"depthwise{number}", wide, 64, 64, 3, groups=64)
+        last = convolve(f"project{number}", deep, 16, 64, 1)
+    tensors.append(weight("head", random.normal(0, 0.5, (16, 10)).astype(np.float32)))
+    nodes += [
+        helper.make_node("GlobalAveragePool", [last], ["pooled"], name="pool"),
+        helper.make_node("Flatten", ["pooled"], ["flat"], name="flat"),
+        helper.make_node("Gemm", ["flat", "head"], ["logits"], name="classify"),
+    ]
+    io = ([value("image", T.FLOAT, ["batch", 3, 32, 32])], [value("logits", T.FLOAT, ["batch", 10])])
+    return save(path, nodes, *io, tensors)

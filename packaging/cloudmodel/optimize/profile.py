@@ -50,9 +50,11 @@ def by_operator(nodes: Sequence[dict[str, Any]]) -> list[tuple[str, float]]:
     return sorted(shares.items(), key=lambda item: -item[1])
 
 
-def why(nodes: Sequence[dict[str, Any]]) -> str:
-    """One sentence for a reader: what the time goes into, and how much of it 8 bits cannot touch."""
+def why(nodes: Sequence[dict[str, Any]], *, tried: bool = False) -> str:
+    """One sentence for a reader: what the time goes into, and how much of it 8 bits cannot touch; with `tried`, that
+    they make the rest slower on this processor, as was measured."""
     shares = by_operator(nodes)
     most = ", ".join(f"{share:.0%} {operator}" for operator, share in shares[:3])
     fixed = sum(share for operator, share in shares if operator not in EIGHT_BITS)
-    return f"its time goes into {most}; {fixed:.0%} is spent in operators that 8 bits do not make faster"
+    rest = ", and the others are slower in 8 bits on this processor" if tried else ""
+    return f"its time goes into {most}; {fixed:.0%} is spent in operators that 8 bits do not make faster{rest}"

@@ -131,12 +131,14 @@ def _checked(parameters: type[Parameters], given: Mapping[str, Any]) -> Paramete
 
 def _title(step: Step) -> str:
     defaults = find(step.technique).parameters().model_dump(mode="json")
-    own = (f"{key}={_word(value)}" for key, value in step.parameters.items() if value != defaults.get(key))
+    own = (f"{key}={_word(key, value)}" for key, value in step.parameters.items() if value != defaults.get(key))
     return " ".join((step.technique, *own))
 
 
-def _word(value: JsonValue) -> str:
-    return f"{len(value)} excluded" if isinstance(value, list) else str(value).lower()
+def _word(key: str, value: JsonValue) -> str:
+    if not isinstance(value, list):
+        return str(value).lower()
+    return f"{len(value)} nodes" if key == "exclude" else "+".join(map(str, value))
 
 
 def _line(error: BaseException) -> str:

@@ -247,7 +247,7 @@ class Search:
         return standing_of[::-1] if self.wish.objective == "size" else standing_of
 
     def _leave(self) -> str:
-        why = profiles.why(self.found.profile)
+        why = profiles.why(self.found.profile, tried=any(trial.claim == "slower" for trial in self.found.trials))
         unsure = [trial for trial in self.found.trials if trial.claim == "inconclusive"]
         if unsure:
             return f"leave it as it is: {unsure[0].reason}; run it again on a quieter machine"
