@@ -8,7 +8,7 @@ EDITABLE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation 
 PULUMI := github.com/pulumi/pulumi
 PULUMI_VERSION := $(PULUMI)/sdk/v3/go/common/version.Version
 
-.PHONY: demo test engine check lint types floors lock replace-paths changelog clean
+.PHONY: demo test engine check lint types floors lock replace-paths smoke-aws changelog clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,11 @@ lock: | $(BIN)/python
 # Asks terraform's AWS provider again what forces a replacement; review the difference before committing it.
 replace-paths: $(VENV)/.test
 	PYTHONPATH=tests/support $(BIN)/python tools/replace_paths.py
+
+# Deploys to a real account, for a quarter of an hour: says what it costs and wants the account's id typed.
+# make smoke-aws IMAGE=111122223333.dkr.ecr.us-east-1.amazonaws.com/serving@sha256:... REGION=us-east-1
+smoke-aws: $(VENV)/.core
+	@BIN=$(BIN) IMAGE=$(IMAGE) REGION=$(REGION) tools/smoke_aws.sh
 
 # Moves the fragments of changelog.d/ into CHANGELOG.md: make changelog VERSION=0.1.0
 changelog: $(VENV)/.test

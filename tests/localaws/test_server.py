@@ -246,3 +246,15 @@ def test_starting_from_a_thread_leaves_no_zombie(home: Path) -> None:
     (running,) = found
     psutil.wait_procs([process for process in psutil.process_iter() if process.pid == running.pid], timeout=10)
     assert not psutil.pid_exists(running.pid)
+
+
+def test_without_workers_an_endpoint_is_in_service_and_answers_nobody(home: Path, cloud_at: Any) -> None:
+    cloud = cloud_at(start(home, options=["--without-workers"]), home)
+    name = cloud.endpoint(cloud.config(cloud.model()))
+    assert cloud.settled(name)["EndpointStatus"] == "InService"
+    (worker,) = cloud.report()["workers"]
+    assert (worker["pid"], worker["users"]) == (None, 1)
+    error = cloud.refused(cloud.runtime.invoke_endpoint, EndpointName=name, Body=b"x")
+    assert error["ResponseMetadata"]["HTTPStatusCode"] >= 400
+    cloud.delete(name)
+    assert cloud.report()["workers"] == []

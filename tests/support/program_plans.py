@@ -85,8 +85,8 @@ class Cloud(pulumi_mocks.Mocks):
 
 
 class Monitor(pulumi_mocks.MockMonitor):
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(Cloud())
+    def __init__(self, plan: Plan, cloud: pulumi_mocks.Mocks) -> None:
+        super().__init__(cloud)
         self.plan = plan
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
@@ -110,13 +110,21 @@ class Monitor(pulumi_mocks.MockMonitor):
 Evaluate = Callable[..., Plan]
 
 
-def evaluate_program(folder: Path, stack: str, standing: Standing | None = None, *, preview: bool = False) -> Plan:
-    """The plan of a stack; `standing` is what stands of its endpoint."""
+def evaluate_program(
+    folder: Path,
+    stack: str,
+    standing: Standing | None = None,
+    *,
+    preview: bool = False,
+    cloud: pulumi_mocks.Mocks | None = None,
+) -> Plan:
+    """The plan of a stack; `standing` is what stands of its endpoint, and `cloud` answers what the program asks."""
     plan = Plan()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi_settings.reset_options()
-    pulumi_mocks.set_mocks(Cloud(), project="digits", stack=stack, preview=preview, monitor=Monitor(plan))
+    cloud = cloud or Cloud()
+    pulumi_mocks.set_mocks(cloud, project="digits", stack=stack, preview=preview, monitor=Monitor(plan, cloud))
 
     def program() -> pulumi.Output[None]:
         build(folder, standing=lambda _: standing)

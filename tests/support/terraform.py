@@ -19,7 +19,7 @@ from typing import Any
 VARIABLE = "CLOUDMODEL_TERRAFORM_MIRROR"
 VERSION = "5.100.0"
 PROVIDER = "registry.terraform.io/hashicorp/aws"
-DEADLINE = 150
+DEADLINE = 500
 
 TYPES = {"aws:s3/bucketObjectv2:BucketObjectv2": "aws_s3_object"}
 """Types whose name is not the token's in snake case."""
@@ -45,7 +45,7 @@ class Terraform:
             "provider_installation {\n  filesystem_mirror {\n    path = %s\n  }\n}\ndisable_checkpoint = true\n"
         )
         configuration.write_text(installation % json.dumps(str(mirror)))
-        self._environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "TF_CLI_CONFIG_FILE": str(configuration),
@@ -83,17 +83,21 @@ class Terraform:
 
     def run(self, *command: str, may_fail: bool = False) -> str:
         """The standard output of a terraform command."""
-        done = subprocess.run(
+        done = self.finished(*command)
+        assert may_fail or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def finished(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A terraform command that has ended, however."""
+        return subprocess.run(
             ["terraform", *command],
             check=False,
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=DEADLINE,
         )
-        assert may_fail or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def complaints(self, planned: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
         """What `terraform validate` says against (token, name, inputs), as "type.name: complaint"."""

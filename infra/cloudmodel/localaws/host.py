@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmodel.localaws.identity import FILE, HOST, Record, read, started
-from cloudmodel.localaws.workers import SERVING_MODULE, Pool
+from cloudmodel.localaws.workers import SERVING_MODULE, Idle, Pool, Worker
 
 PORT_TAKEN = 98
 
@@ -51,7 +51,13 @@ def _serve(options: argparse.Namespace, listening: socket.socket, stop: threadin
 
     port = listening.getsockname()[1]
     os.environ["MOTO_PORT"] = str(port)
-    pool = Pool(options.home / "workers", most=options.max_workers, region=options.region, module=options.worker_module)
+    pool = Pool(
+        options.home / "workers",
+        most=options.max_workers,
+        region=options.region,
+        module=options.worker_module,
+        kind=Idle if options.without_workers else Worker,
+    )
 
     def rename(instance_id: str) -> None:
         replace(record, instance_id=instance_id).write(options.home)
@@ -90,5 +96,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-body", type=int, default=6_291_456, help="bytes of one invocation")
     parser.add_argument("--invocation-timeout", type=float, default=60.0, help="seconds of one invocation")
     parser.add_argument("--worker-module", default=SERVING_MODULE, help="the module that a worker runs")
+    parser.add_argument("--without-workers", action="store_true", help="endpoints are in service and answer nobody")
     parser.add_argument("--ready-fd", type=int, help="gets one byte when the server answers")
     return parser

@@ -267,11 +267,26 @@ class Worker:
             self._changed.notify_all()
 
 
-class Pool:
-    """At most `most` workers at a time. `module` is the program that a worker runs; tests give it another one."""
+class Idle(Worker):
+    """Is ready without a process: its endpoint comes into service and answers nobody."""
 
-    def __init__(self, home: Path, *, most: int, region: str, module: str = SERVING_MODULE) -> None:
+    def connections(self, timeout: float, dead: Connections | None = None) -> Connections | None:
+        return None
+
+    def _serve(self) -> None:
+        self._become("ready")
+        self._stopping.wait()
+
+
+class Pool:
+    """At most `most` workers at a time, of one `kind`. `module` is the program that a worker runs; tests give it
+    another one."""
+
+    def __init__(
+        self, home: Path, *, most: int, region: str, module: str = SERVING_MODULE, kind: type[Worker] = Worker
+    ) -> None:
         self.most = most
+        self._kind = kind
         self._home = home
         self._region = region
         self._module = module
@@ -295,7 +310,7 @@ class Pool:
                 )
             folder = self._home / f"{next(self._numbers)}-{order.key}"
             folder.mkdir(parents=True, mode=0o700)
-            worker = Worker(order, folder, module=self._module, region=self._region)
+            worker = self._kind(order, folder, module=self._module, region=self._region)
             worker.users = 1
             self._workers.append(worker)
             return worker
