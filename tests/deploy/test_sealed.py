@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +39,50 @@ def test_a_plan_comes_back_as_it_was_and_holds_no_value(plan: Path) -> None:
     assert "hunter" not in plan.read_text()
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Binding)])
+@pytest.mark.parametrize("name", [field.name for field in fields(Binding) if field.name not in ("project", "stack")])
 def test_whatever_changed_is_named(plan: Path, name: str) -> None:
     now = Binding(**{**{field.name: getattr(BINDING, field.name) for field in fields(Binding)}, name: "another"})
     with pytest.raises(StalePlan, match=rf"stale: {name} changed"):
         sealed.load(plan).binding.require(now, where=str(plan))
 
 
+@pytest.mark.parametrize("name", ["project", "stack"])
+def test_a_plan_of_another_stack_is_called_that(plan: Path, name: str) -> None:
+    now = replace(BINDING, **{name: "another"})
+    with pytest.raises(StalePlan, match="of another stack: the stack of the project, not"):
+        sealed.load(plan).require(now)
+
+
+def test_a_plan_is_good_for_some_days(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed.load(plan).require(BINDING)
+    with pytest.raises(StalePlan, match="it expired at 20"):
+        replace(sealed.load(plan), expires=datetime.now(UTC)).require(BINDING)
+
+
+def test_steps_and_values_that_differ_are_named(plan: Path) -> None:
+    loaded = sealed.load(plan)
+    loaded.require_steps(loaded.steps)
+    others = [
+        replace(loaded.steps, ops={}),
+        replace(loaded.steps, paths={URN: ("tags",)}),
+        replace(loaded.steps, values={URN: "0" * 64}),
+    ]
+    for other in others:
+        with pytest.raises(StalePlan, match="something else now about alarms"):
+            loaded.require_steps(other)
+
+
 EDITS: list[Callable[[dict[str, Any]], Any]] = [
     lambda document: document["ops"].update({URN: ["delete"]}),
     lambda document: document["paths"][URN].append("kmsMasterKeyId"),
     lambda document: document["binding"].update(state="another"),
+    lambda document: document["values"].update({URN: "0" * 64}),
+    lambda document: document.update(expires="2999-01-01T00:00:00+00:00"),
     lambda document: document.pop("seal"),
 ]
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=["operations", "paths", "binding", "no seal"])
+@pytest.mark.parametrize("edit", EDITS, ids=["operations", "paths", "binding", "values", "expiry", "no seal"])
 def test_a_plan_that_was_edited_is_refused(plan: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     document = json.loads(plan.read_text())
     edit(document)

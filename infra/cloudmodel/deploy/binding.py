@@ -20,7 +20,8 @@ IGNORED_FOLDERS = {".cloudmodel", ".git", ".venv", "__pycache__", "node_modules"
 class Binding:
     """Every input of a plan, as names and sha256 digests. None of them reveals a setting's value.
 
-    `cloud` tells one local AWS from the next (it forgets everything when it ends); it is empty for a real account.
+    `image` is the serving image; `account` is empty where no credentials were used. `cloud` tells one local AWS from
+    the next (it forgets everything when it ends); it is empty for a real account.
     """
 
     project: str
@@ -33,11 +34,20 @@ class Binding:
     program: str
     settings: str
     bundle: str
+    image: str
+    account: str
     state: str
 
     def require(self, current: Binding, *, where: str) -> None:
         """Raise StalePlan, naming what differs, unless `current` is what this plan was made from."""
         before, now = asdict(self), asdict(current)
+        if (self.project, self.stack) != (current.project, current.stack):
+            raise StalePlan(
+                f"the plan is of another stack: {self.stack} of {self.project}, not {current.stack} of "
+                f"{current.project}",
+                where=where,
+                hint=f"cloudmodel preview --stack {current.stack} --save-plan plan.json",
+            )
         differing = [name for name in before if before[name] != now[name]]
         if differing:
             raise StalePlan(

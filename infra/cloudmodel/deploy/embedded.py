@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from cloudmodel.core.errors import Unsupported
@@ -81,16 +82,20 @@ class EmbeddedEngine:
     def preview(self, options: Options, events: Events) -> Outcome:
         state = self._folder.load()
         with self._session(state, options, events) as session:
+            ordered = self._sealed(session, options.plan) if options.plan else None
             result = engine.preview(
                 session.run, state, session.events, replace=options.replace, refresh=session.refresh, stop=self._stopped
             )
             outcome = self._outcome(session, result, options)
-            self._previewed = (session.binding, engine.plan_of(result.steps))
+            plan = engine.plan_of(result.steps)
+            if ordered:
+                ordered.require_steps(plan)
+            self._previewed = (session.binding, plan)
             return expected(outcome, options)
 
     def up(self, options: Options, events: Events) -> Outcome:
         with self._recorded("up", options) as journal, self._session(journal.state, options, events) as session:
-            plan = self._plan(session.binding, options)
+            plan = self._plan(session, journal, options)
             if not journal.state.resources:
                 self._cloud.remember(session.cloud.instance_id)
             result = engine.up(
@@ -193,7 +198,10 @@ class EmbeddedEngine:
         try:
             folder = self._project.folder
             with contextlib.chdir(folder), importable(folder), cloud_at(cloud.endpoint_url):
-                made_from = binding(self._project, self._settings, self._stack, self.name, cloud.instance_id, state)
+                made_from = binding(
+                    self._project, self._settings, self._stack, self.name, state,
+                    cloud=cloud.instance_id, account="" if self._offline else ACCOUNT,
+                )  # fmt: skip
                 yield _Session(cloud, run, made_from, options.refresh or another_cloud, listen, warnings, started)
         finally:
             if only_for_this_plan:
@@ -219,17 +227,26 @@ class EmbeddedEngine:
             return json.dumps(self._secrets.config(json.loads(value), salt))
         return self._secrets.decrypt(value, salt)
 
-    def _plan(self, current: Binding, options: Options) -> engine.Plan | None:
-        """What this `up` may do: the sealed plan's steps, or those that this engine previewed a moment ago."""
+    def _plan(self, session: _Session, journal: Journal, options: Options) -> engine.Plan | None:
+        """What this `up` may do: the sealed plan's steps, found once more now, or those previewed a moment ago."""
         if options.plan:
-            plan = sealed.load(options.plan)
-            plan.binding.require(current, where=str(options.plan))
+            plan = self._sealed(session, options.plan)
+            again = engine.preview(
+                session.run, journal.state, _unheard, replace=options.replace, refresh=session.refresh,
+                stop=self._stopped,
+            )  # fmt: skip
+            plan.require_steps(engine.plan_of(again.raise_error().steps))
             return plan.steps
         if self._previewed:
             binding, previewed = self._previewed
-            binding.require(current, where=f"stack {self._stack}")
+            binding.require(session.binding, where=f"stack {self._stack}")
             return previewed
         return None
+
+    def _sealed(self, session: _Session, file: Path) -> sealed.SealedPlan:
+        plan = sealed.load(file)
+        plan.require(session.binding)
+        return plan
 
     def _done(self, session: _Session, journal: Journal, result: engine.Result, options: Options) -> Outcome:
         """The outcome of a run that changed things, noted in the stack's folder. Raises the run's own error."""
@@ -248,3 +265,7 @@ class EmbeddedEngine:
             outputs=shown(result.outputs, show_secrets=options.show_secrets),
             warnings=tuple(session.warnings), duration_s=time.monotonic() - session.started, binding=session.binding,
         )  # fmt: skip
+
+
+def _unheard(_: Event) -> None:
+    """For a run whose steps are told by another."""

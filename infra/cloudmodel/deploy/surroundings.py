@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.core.errors import ProjectInvalid, UnexpectedChanges, UsageError
 from cloudmodel.core.files import write_text
 from cloudmodel.deploy.binding import Binding, program_digest, settings_digest, tool_version
@@ -21,21 +22,33 @@ from cloudmodel.engine.state import State
 from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.program.aws.live import LOCAL_URL
 from cloudmodel.program.build import resolve_bundle
+from cloudmodel.program.deployment import Deployment
 from cloudmodel.settings.model import Project, StackSettings
 
 ANOTHER_CLOUD = "the local AWS was started anew since the last update, and what stood in it is gone: it is made again"
 
 
-def binding(project: Project, settings: StackSettings, stack: str, engine: str, cloud: str, state: State) -> Binding:
+def binding(
+    project: Project,
+    settings: StackSettings,
+    stack: str,
+    engine: str,
+    state: State,
+    *,
+    cloud: str = "",
+    account: str = "",
+) -> Binding:
     """What a plan on `state` is made from; `cloud` is the local AWS's instance, empty for a real account."""
+    bundle = image = ""
     try:
-        bundle, _ = resolve_bundle(project, settings)
+        bundle, archive = resolve_bundle(project, settings)
+        image = Deployment(project, settings, read_manifest(archive), archive, bundle, account).image.uri
     except UsageError:
-        bundle = ""  # the program says so itself; destroy and refresh need none
+        pass  # the program says so itself; destroy and refresh need none
     return Binding(
         project=project.pulumi_name, stack=stack, target=settings.target, engine=engine, region=settings.region,
         cloud=cloud, version=tool_version(), program=program_digest(project.folder), settings=settings_digest(settings),
-        bundle=bundle, state=fingerprint(state),
+        bundle=bundle, image=image, account=account, state=fingerprint(state),
     )  # fmt: skip
 
 

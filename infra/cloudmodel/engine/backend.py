@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.core.errors import Cancelled, CloudmodelError, SaveFailed, StateCorrupt, UsageError
+from cloudmodel.core.errors import Cancelled, CloudmodelError, SaveFailed, StalePlan, StateCorrupt, UsageError
 from cloudmodel.core.files import private_folder, sync_folder, write_bytes
 from cloudmodel.core.naming import STACK_NAME
 from cloudmodel.engine import checkpoint, history, integrity
@@ -92,7 +92,8 @@ class StackFolder:
         """Hold the stack for one run of `operation` (up, refresh, destroy) and record what it does.
 
         At the end, also after an exception, what was recorded goes into the checkpoint, and the history tells how it
-        ended. Raises StackLocked, StateCorrupt, SaveFailed.
+        ended; of a plan that was refused before anything was done it tells nothing.
+        Raises StackLocked, StateCorrupt, SaveFailed.
         """
         note = self._acquire(operation)
         try:
@@ -109,6 +110,9 @@ class StackFolder:
             except (Cancelled, KeyboardInterrupt):
                 result = history.CANCELLED
                 raise
+            except StalePlan:
+                result = history.FAILED if journal.written else ""
+                raise
             finally:
                 try:
                     self._finish(journal, found)
@@ -118,7 +122,10 @@ class StackFolder:
                 finally:
                     journal.close()
                     with contextlib.suppress(OSError):
-                        history.end(self._history, version, result, journal.summary)
+                        if result:
+                            history.end(self._history, version, result, journal.summary)
+                        else:
+                            history.withdraw(self._history, version)
         finally:
             self._release()
 

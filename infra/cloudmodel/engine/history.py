@@ -45,6 +45,11 @@ def end(path: Path, version: int, result: str, summary: Mapping[str, int]) -> No
     _append(path, {"version": version, "ended": now(), "result": result, "summary": dict(summary)})
 
 
+def withdraw(path: Path, version: int) -> None:
+    """Take back that a run started: it was refused before it did anything. Raises OSError."""
+    _append(path, {"version": version, "withdrawn": True})
+
+
 def read(path: Path, running: str = "") -> tuple[Entry, ...]:
     """All runs, oldest first; `running` is the id of the lock that is held now. Unreadable lines are left out."""
     entries: dict[int, Entry] = {}
@@ -56,7 +61,9 @@ def read(path: Path, running: str = "") -> tuple[Entry, ...]:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             item: dict[str, Any] = json.loads(line)
             version = int(item.pop("version"))
-            if "started" in item:
+            if item.pop("withdrawn", False):
+                entries.pop(version, None)
+            elif "started" in item:
                 result = IN_PROGRESS if running and item["lock"] == running else INTERRUPTED
                 entries[version] = Entry(version, result=result, **item)
             else:

@@ -26,10 +26,17 @@ ALWAYS_ALLOWED = frozenset({Op.SAME, Op.READ, Op.REFRESH})
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preview found: the operations of each URN, and the paths that change in it."""
+    """What a preview found: the operations of each URN, the paths that change in it, and a digest of what it sets."""
 
     ops: Mapping[str, tuple[Op, ...]] = field(default_factory=dict)
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def differing(self, other: Plan) -> tuple[str, ...]:
+        """The URNs that `other` does something else about, sorted."""
+        parts = ((self.ops, other.ops), (self.paths, other.paths), (self.values, other.values))
+        urns = {urn for mine, theirs in parts for urn in {*mine, *theirs} if mine.get(urn) != theirs.get(urn)}
+        return tuple(sorted(urns))
 
     def refuses(self, op: Op, urn: str, paths: Iterable[str]) -> str | None:
         """Why the plan does not allow `op` on `urn` with changes at `paths`, or None where it does."""

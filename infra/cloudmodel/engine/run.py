@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from cloudmodel.core.errors import CloudmodelError, UsageError
 from cloudmodel.core.resource import ProviderFactory
-from cloudmodel.engine import providers, recovery, refreshing, teardown
+from cloudmodel.engine import intent, providers, recovery, refreshing, teardown
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.deployment import Deployment
 from cloudmodel.engine.evaluate import MIN_THREADS, Evaluation, Raised, evaluate
@@ -85,12 +85,14 @@ def plan_of(steps: Iterable[Step]) -> Plan:
     """The plan that allows what `steps` (of a preview) say and nothing else."""
     ops: dict[str, list[Op]] = defaultdict(list)
     paths: dict[str, set[str]] = defaultdict(set)
+    steps = tuple(steps)
     for step in steps:
         ops[step.urn].append(step.op)
         paths[step.urn].update(step.diff)
     return Plan(
         ops={urn: tuple(found) for urn, found in sorted(ops.items())},
         paths={urn: tuple(sorted(found)) for urn, found in sorted(paths.items())},
+        values=intent.digests(steps),
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from pulumi.automation import CommandError, LocalWorkspace, Stack
 from pulumi.automation.errors import StackNotFoundError
 
-from cloudmodel.core.errors import StalePlan, StateCorrupt
+from cloudmodel.core.errors import StateCorrupt
 from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import landed, sealed
 from cloudmodel.deploy.binding import Binding
@@ -76,9 +76,13 @@ class OfficialEngine:
 
     def preview(self, options: Options, events: Events) -> Outcome:
         with self._session(options, events, create=False) as session:
+            ordered = self._sealed(session, options.plan) if options.plan else None
             result = session.preview(session.stack.preview, **_flags(session, options))
             outcome = self._outcome(session, result, options)
-            self._previewed = (session.binding, plan_of(result.steps))
+            plan = plan_of(result.steps)
+            if ordered:
+                ordered.require_steps(plan)
+            self._previewed = (session.binding, plan)
             return expected(outcome, options)
 
     def up(self, options: Options, events: Events) -> Outcome:
@@ -227,8 +231,9 @@ class OfficialEngine:
             exits.enter_context(importable(self._project.folder))
             exits.enter_context(cloud_at(url))
             made_from = binding(
-                self._project, self._settings, self._name, self.name, cloud.instance_id if cloud else "", state
-            )
+                self._project, self._settings, self._name, self.name, state,
+                cloud=cloud.instance_id if cloud else "", account=ACCOUNT if cloud else "",
+            )  # fmt: skip
             session = Session(
                 stack=stack, project=self._project.pulumi_name, program=self._program, command=self._command,
                 cloud=cloud, state=state, binding=made_from, refresh=refresh, events=listen, warnings=warnings,
@@ -286,17 +291,16 @@ class OfficialEngine:
     def _require_plan(self, session: Session, options: Options) -> None:
         """Raise StalePlan unless this `up` will do what was planned: the sealed plan's steps, found once more now."""
         if options.plan:
-            plan = sealed.load(options.plan)
-            plan.binding.require(session.binding, where=str(options.plan))
+            plan = self._sealed(session, options.plan)
             again = session.preview(session.stack.preview, **_flags(session, options)).raise_error()
-            if plan_of(again.steps) != plan.steps:
-                raise StalePlan(
-                    "the plan is stale: the program asks for other steps now",
-                    where=str(options.plan),
-                    hint=f"cloudmodel preview --stack {self._name} --save-plan {options.plan}",
-                )
+            plan.require_steps(plan_of(again.steps))
         elif self._previewed:
             self._previewed[0].require(session.binding, where=f"stack {self._name}")
+
+    def _sealed(self, session: Session, file: Path) -> sealed.SealedPlan:
+        plan = sealed.load(file)
+        plan.require(session.binding)
+        return plan
 
     def _done(self, session: Session, result: Result, options: Options) -> Outcome:
         if session.cloud and result.refreshed:
