@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
+
+from cloudmodel.localaws.faults import PATH
+from cloudmodel.localaws.identity import Running
 
 
 class Cloud:
@@ -47,6 +53,18 @@ class Cloud:
             ),
         }
 
+
+def order_faults(running: Running, *rules: Mapping[str, Any]) -> None:
+    """Let calls to this local AWS fail as `rules` say (see localaws.faults); no rules: none fails any more."""
+    headers = {"x-cloudmodel-instance": running.instance_id}
+    body = json.dumps(rules).encode()
+    request = urllib.request.Request(running.endpoint_url + PATH, body, headers, method="POST")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        assert answer.status == 200
+
+
+EXPIRED = {"status": 403, "code": "ExpiredToken", "message": "The security token included in the request is expired"}
+"""A rule for credentials that have ended."""
 
 ONE_OF_EACH = {
     "buckets": 1, "keys": 1, "aliases": 1, "roles": 1, "topics": 1, "models": 1, "configurations": 1, "endpoints": 1,

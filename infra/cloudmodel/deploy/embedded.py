@@ -13,7 +13,7 @@ from typing import Any
 
 from cloudmodel.core.errors import Unsupported
 from cloudmodel.core.resource import Provider
-from cloudmodel.deploy import landed, sealed
+from cloudmodel.deploy import account, landed, sealed
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import EMBEDDED, Options, Update
 from cloudmodel.deploy.outcome import Outcome
@@ -168,6 +168,8 @@ class EmbeddedEngine:
     def _session(self, state: State, options: Options, events: Events) -> Iterator[_Session]:
         """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI."""
         started = time.monotonic()
+        if not self._offline:
+            account.require(self._settings, ACCOUNT)
         local, home = self._settings.local or Local(), self._home / "local"
         only_for_this_plan = self._offline and localaws.status(home) is None
         running = localaws.start(home, region=self._settings.region, port=local.port, max_workers=local.max_workers)
@@ -258,6 +260,7 @@ class EmbeddedEngine:
 
     def _outcome(self, session: _Session, result: engine.Result, options: Options) -> Outcome:
         """The result in the verbs' words. Raises the run's own error."""
+        account.tell_expired(result, self._stack)
         result.raise_error()
         return Outcome(
             stack=self._stack, target=self._settings.target, engine=self.name, region=self._settings.region,

@@ -24,6 +24,8 @@ from cloudmodel.localaws.asynchronous import Asynchronous
 from cloudmodel.localaws.autoscaling import LocalAutoScaling, forget_endpoint
 from cloudmodel.localaws.capture import Capture
 from cloudmodel.localaws.endpoints import Endpoints, Key
+from cloudmodel.localaws.faults import PATH as FAULTS
+from cloudmodel.localaws.faults import Faults
 from cloudmodel.localaws.logs import Pump
 from cloudmodel.localaws.mending import mend
 from cloudmodel.localaws.runtime import PATH, Limits, Runtime
@@ -46,6 +48,7 @@ class Application:
         self._region = region
         self._pool = pool
         self._on_reset = on_reset
+        self._faults = Faults()
         # Moto's backends are not safe from several threads. They are Python under the GIL: one lock costs little.
         self._lock = threading.RLock()
         self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, on_deleted=self._forget)
@@ -90,6 +93,7 @@ class Application:
         with self._lock:
             self._endpoints.close()
             moto_api_backend.reset()
+            self._faults.order(b"[]")
             self.instance_id = secrets.token_hex(8)
         self._on_reset(self.instance_id)
 
@@ -98,6 +102,10 @@ class Application:
             return _json(200, self.status())
         if request.path == RESET or request.path == "/moto-api/reset":
             return self._reset(request)
+        if request.path == FAULTS:
+            return self._order(request)
+        if fault := self._faults.answer(request):
+            return fault
         invoked = PATH.fullmatch(request.path)
         if invoked and request.method == "POST" and request.scope[2] != "s3":
             if invoked[2] == "async-invocations":
@@ -114,10 +122,22 @@ class Application:
 
     def _reset(self, request: Request) -> Answer:
         """Only for who knows the instance: a page in a browser, or a client of an earlier instance, does not."""
-        if request.method != "POST" or request.headers.get(INSTANCE_HEADER) != self.instance_id:
-            return _json(403, {"message": f"POST with the header {INSTANCE_HEADER}, as {STATUS} tells it"})
+        if not self._knows_us(request):
+            return STRANGER
         self.reset()
         return _json(200, {"instance_id": self.instance_id})
+
+    def _order(self, request: Request) -> Answer:
+        if not self._knows_us(request):
+            return STRANGER
+        try:
+            self._faults.order(request.body)
+        except ValueError as unfit:
+            return _json(400, {"message": str(unfit)})
+        return _json(200, {})
+
+    def _knows_us(self, request: Request) -> bool:
+        return request.method == "POST" and request.headers.get(INSTANCE_HEADER) == self.instance_id
 
     def _ask_moto(self, request: Request, environ: dict[str, Any]) -> Answer:
         if "x-amz-target" in request.headers and not _is_object(request.body):
@@ -197,3 +217,6 @@ def _merged(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _json(status: int, document: Mapping[str, Any]) -> Answer:
     return Answer(status, json.dumps(document, sort_keys=True).encode(), {"Content-Type": "application/json"})
+
+
+STRANGER = _json(403, {"message": f"POST with the header {INSTANCE_HEADER}, as {STATUS} tells it"})

@@ -23,7 +23,7 @@ from pulumi.automation.errors import StackNotFoundError
 
 from cloudmodel.core.errors import StateCorrupt
 from cloudmodel.core.files import private_folder
-from cloudmodel.deploy import landed, sealed
+from cloudmodel.deploy import account, landed, sealed
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import OFFICIAL, Options, Update
 from cloudmodel.deploy.official import failures, workspace
@@ -213,6 +213,8 @@ class OfficialEngine:
                 warnings.append(event.message)
             events(event)
 
+        keys_are_sealed = bool(account.KEYS & self._settings.secret_keys)
+        actor = "" if keys_are_sealed else self._actor(self._settings.raw)
         with contextlib.ExitStack() as exits:
             cloud = self._local_cloud()
             url = cloud.endpoint_url if cloud else ""
@@ -223,6 +225,9 @@ class OfficialEngine:
                     stack = self._stack(url, backend=f"file://{empty}")
                 state = read_state(stack, self._project.pulumi_name)
                 secret_config = stack.get_all_config() if self._settings.secret_keys else {}
+            if keys_are_sealed:
+                opened = {key: value.value for key, value in secret_config.items()}
+                actor = self._actor({**self._settings.raw, **opened})
             refresh = options.refresh
             if cloud and self._cloud.differs(cloud.instance_id, state):
                 listen(Diagnostic("warning", ANOTHER_CLOUD))
@@ -232,7 +237,7 @@ class OfficialEngine:
             exits.enter_context(cloud_at(url))
             made_from = binding(
                 self._project, self._settings, self._name, self.name, state,
-                cloud=cloud.instance_id if cloud else "", account=ACCOUNT if cloud else "",
+                cloud=cloud.instance_id if cloud else "", account=actor,
             )  # fmt: skip
             session = Session(
                 stack=stack, project=self._project.pulumi_name, program=self._program, command=self._command,
@@ -246,6 +251,13 @@ class OfficialEngine:
                 if value.secret:
                     session.masker.add(value.value)
             yield session
+
+    def _actor(self, config: Mapping[str, str]) -> str:
+        """The account that the run acts in. Raises CredentialsMissing for one that the stack may not touch."""
+        if self._settings.target != "local":
+            return account.identify(self._settings, config)
+        account.require(self._settings, ACCOUNT)
+        return ACCOUNT
 
     def _local_cloud(self) -> Running | None:
         if self._settings.target != "local":
@@ -308,10 +320,11 @@ class OfficialEngine:
         return self._outcome(session, result, options)
 
     def _outcome(self, session: Session, result: Result, options: Options) -> Outcome:
+        account.tell_expired(result, self._name)
         result.raise_error()
         return Outcome(
             stack=self._name, target=self._settings.target, engine=self.name, region=self._settings.region,
-            account=ACCOUNT if session.cloud else None, steps=result.steps,
+            account=session.binding.account, steps=result.steps,
             outputs=shown(result.outputs, show_secrets=options.show_secrets),
             warnings=tuple(session.warnings), duration_s=time.monotonic() - session.started, binding=session.binding,
         )  # fmt: skip

@@ -60,6 +60,11 @@ KNOWN = (
         CredentialsMissing,
         "see `aws sts get-caller-identity`",
     ),
+    Known(
+        r"AWS account ID not allowed",
+        CredentialsMissing,
+        "use credentials of an account that aws:allowedAccountIds names",
+    ),
     Known(r"no stack named", StackNotFound, "cloudmodel stack ls"),
     Known(
         r"Could not automatically download and install|[Cc]ould not (find|load|install) plugin|no resource plugin"
