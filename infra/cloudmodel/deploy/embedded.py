@@ -168,6 +168,7 @@ class EmbeddedEngine:
     def _session(self, state: State, options: Options, events: Events) -> Iterator[_Session]:
         """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI."""
         started = time.monotonic()
+        self._refuse_a_clouds_key()
         if not self._offline:
             account.require(self._settings, ACCOUNT)
         local, home = self._settings.local or Local(), self._home / "local"
@@ -208,6 +209,16 @@ class EmbeddedEngine:
         finally:
             if only_for_this_plan:
                 localaws.stop(home)
+
+    def _refuse_a_clouds_key(self) -> None:
+        """Secrets that a cloud's key seals need the official engine; a plan without secrets does not ask for it."""
+        provider = self._settings.secrets_provider or ""
+        if "://" in provider and (not self._offline or self._settings.secret_keys):
+            raise Unsupported(
+                f"the embedded engine seals secrets with a passphrase only, not with {provider.partition('://')[0]}",
+                where=f"{self._settings.path.name}: secretsprovider",
+                hint=f"add --engine official, or take the line out of {self._settings.path.name}",
+            )
 
     @property
     def _offline(self) -> bool:

@@ -70,7 +70,7 @@ class StackLock:
         self._refuse()  # without the gate: a holder that was suspended may sit in it
         with self._gate(create=True) as gate:
             found = self._refuse()
-            self._mine = _me(_generation(gate) + 1, operation)
+            self._mine = me(_generation(gate) + 1, operation)
             os.pwrite(gate, f"{self._mine.generation:020}".encode(), 0)
             try:
                 write_text(self._file, json.dumps(asdict(self._mine), sort_keys=True) + "\n", mode=0o600)
@@ -113,7 +113,7 @@ class StackLock:
             if found is None:
                 raise UsageError(f"the stack {self._stack} is not locked", where=str(self._file))
             if found.id != lock_id:
-                raise self._locked(found)
+                raise locked(found, self._stack, str(self._file))
             self._file.unlink()
             sync_folder(self._folder)
         return found
@@ -121,8 +121,8 @@ class StackLock:
     def _refuse(self) -> Owner | None:
         """Raise StackLocked for a lock whose holder lives; returns one that was left behind."""
         found = self.owner()
-        if found and not _ended(found):
-            raise self._locked(found)
+        if found and not has_ended(found):
+            raise locked(found, self._stack, str(self._file))
         return found
 
     def owner(self) -> Owner | None:
@@ -133,19 +133,7 @@ class StackLock:
             return None
         except UnicodeDecodeError:
             content = ""
-        try:
-            document = json.loads(content)
-            return Owner(**{name: kind(document[name]) for name, kind in _FIELDS.items()})
-        except (ValueError, KeyError, TypeError):
-            return Owner(UNREADABLE, 0, "", "", 0, "", "", "", "")
-
-    def _locked(self, found: Owner) -> StackLocked:
-        return StackLocked(
-            f"the stack {self._stack} is locked: {found.describe()}",
-            where=str(self._file),
-            hint=f"wait for it; if it is gone: cloudmodel state unlock --stack {self._stack} --id {found.id}",
-            details={"holder": asdict(found)},
-        )
+        return read_owner(content)
 
     def _broken(self, found: Owner | None) -> StackLocked:
         return StackLocked(
@@ -188,7 +176,27 @@ _FIELDS = {
 }
 
 
-def _me(generation: int, operation: str) -> Owner:
+def locked(found: Owner, stack: str, where: str) -> StackLocked:
+    """The error of whoever finds `stack` held by another run."""
+    return StackLocked(
+        f"the stack {stack} is locked: {found.describe()}",
+        where=where,
+        hint=f"wait for it; if it is gone: cloudmodel state unlock --stack {stack} --id {found.id}",
+        details={"holder": asdict(found)},
+    )
+
+
+def read_owner(content: str | bytes) -> Owner:
+    """Who a lock's content names; an owner called UNREADABLE where it names nobody."""
+    try:
+        document = json.loads(content)
+        return Owner(**{name: kind(document[name]) for name, kind in _FIELDS.items()})
+    except (ValueError, KeyError, TypeError):
+        return Owner(UNREADABLE, 0, "", "", 0, "", "", "", "")
+
+
+def me(generation: int, operation: str) -> Owner:
+    """This process as the owner of a lock."""
     pid = os.getpid()
     return Owner(
         id=uuid.uuid4().hex,
@@ -203,7 +211,7 @@ def _me(generation: int, operation: str) -> Owner:
     )
 
 
-def _ended(owner: Owner) -> bool:
+def has_ended(owner: Owner) -> bool:
     """Whether the owner is known to have ended; false where that cannot be known from here."""
     if owner.id == UNREADABLE or owner.host != socket.gethostname() or owner.namespace != _namespace():
         return False

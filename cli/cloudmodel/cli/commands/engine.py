@@ -9,6 +9,11 @@ import click
 from cloudmodel.cli import options
 from cloudmodel.cli.context import Context
 
+BACKENDS = (
+    "state of the official engine: file:// and s3:// are tested; Pulumi's service and other backends are passed "
+    "through, untested"
+)
+
 
 @click.group("engine", context_settings=options.SETTINGS)
 def command() -> None:
@@ -29,7 +34,7 @@ def status(context: Context) -> None:
         "official": official,
     }
     if context.json:
-        emit("engine-status", {"engines": found})
+        emit("engine-status", {"engines": found, "backends": {"tested": ["file", "s3"], "untested": ["service"]}})
         return
     rows = [
         ("embedded", f"cloudmodel {version('cloudmodel')}", f"Pulumi's SDK {version('pulumi')}, in process"),
@@ -40,6 +45,7 @@ def status(context: Context) -> None:
         ),
     ]
     say(table(("ENGINE", "VERSION", "WHERE"), rows))
+    say(f"\n{BACKENDS}")
 
 
 @options.verb("install", group=command)

@@ -26,7 +26,8 @@ from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import account, landed, sealed
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import OFFICIAL, Options, Update
-from cloudmodel.deploy.official import failures, workspace
+from cloudmodel.deploy.official import cloud_secrets, failures, workspace
+from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.session import Program, Session, read_state
@@ -66,7 +67,8 @@ class OfficialEngine:
         self._name = stack
         self._home = project.folder / workspace.PRIVATE
         self._command = Command(require())
-        self._lock = StackLock(self._home / "stacks" / stack, stack)
+        self._backend = workspace.backend(project, settings)
+        self._lock = self._lock_of(self._backend)
         self._cloud = RememberedCloud(self._home / "official" / "work" / stack)
         self._program = Program(script(project.folder), project.folder)
         self._previewed: tuple[Binding, Plan] | None = None
@@ -144,10 +146,10 @@ class OfficialEngine:
             stack = self._existing()
             if stack is None:
                 return ours
-            theirs = workspace.locked(stack.workspace.env_vars, self._project.pulumi_name, self._name)
+            theirs = workspace.pulumis_holder(self._backend, self._project.pulumi_name, self._name)
             if theirs:
                 stack.cancel()
-        return ours or theirs
+        return ours or (theirs and f"Pulumi's own lock of {theirs}")
 
     def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]:
         with self._explaining():
@@ -162,12 +164,19 @@ class OfficialEngine:
     def import_state(self, document: Mapping[str, Any]) -> None:
         secrets = Secrets(passphrase_source(self._home / "passphrase"))
         where = "the document to import"
-        state = checkpoint.read(document, self._project.pulumi_name, self._name, secrets, where).state
+        # What a cloud's key sealed is Pulumi's to open: only the shape is looked at here.
+        readable = cloud_secrets.without_sealed(document)
+        state = checkpoint.read(readable, self._project.pulumi_name, self._name, secrets, where).state
         if violations := integrity.check(state):
-            raise StateCorrupt(f"the state is not sound: {violations[0]}", details={"violations": list(violations)})
+            raise StateCorrupt(
+                f"the state is not sound: {violations[0]}",
+                where=where,
+                hint="import what `cloudmodel state export` wrote; nothing was changed",
+                details={"violations": list(violations)},
+            )
         with self._locked("import"), self._explaining(), tempfile.TemporaryDirectory(prefix="cloudmodel-") as folder:
             file = Path(folder) / "state.json"
-            file.write_text(json.dumps(checkpoint.export(state, secrets) if "checkpoint" in document else document))
+            file.write_text(json.dumps(checkpoint.export(state, secrets) if "checkpoint" in readable else document))
             self._run(self._stack(), "stack", "import", "--file", str(file))
 
     def verify_state(self) -> tuple[str, ...]:
@@ -182,6 +191,12 @@ class OfficialEngine:
             if stack:
                 stack.workspace.remove_stack(self._name, force=force, preserve_config=True)
             shutil.rmtree(self._home / "official" / "work" / self._name, ignore_errors=True)
+
+    def _lock_of(self, backend: str) -> StackLock | BucketLock:
+        """Our lock is where the state is: beside it in the bucket, else in the project's private folder."""
+        if backend.startswith(SCHEME):
+            return BucketLock(BackendBucket(backend), self._project.pulumi_name, self._name)
+        return StackLock(self._home / "stacks" / self._name, self._name)
 
     @contextlib.contextmanager
     def _locked(self, verb: str) -> Iterator[None]:
@@ -224,6 +239,8 @@ class OfficialEngine:
                     empty = exits.enter_context(tempfile.TemporaryDirectory(prefix="cloudmodel-"))
                     stack = self._stack(url, backend=f"file://{empty}")
                 state = read_state(stack, self._project.pulumi_name)
+                if advice := cloud_secrets.key_to_keep(self._settings, Path(stack.workspace.work_dir)):
+                    listen(Diagnostic("warning", advice))
                 secret_config = stack.get_all_config() if self._settings.secret_keys else {}
             if keys_are_sealed:
                 opened = {key: value.value for key, value in secret_config.items()}

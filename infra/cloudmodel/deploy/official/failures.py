@@ -65,6 +65,25 @@ KNOWN = (
         CredentialsMissing,
         "use credentials of an account that aws:allowedAccountIds names",
     ),
+    Known(
+        r"secrets \(code=\w+\).*operation error KMS|KMS: (En|De)crypt|constructing secrets manager of type",
+        CredentialsMissing,
+        "see that `secretsprovider` in Pulumi.{stack}.yaml names the key that was used before, and that these "
+        "credentials may kms:Encrypt and kms:Decrypt with it",
+        "the key of this stack's secrets cannot be used: {detail}",
+    ),
+    Known(
+        r"NoSuchBucket",
+        UsageError,
+        "cloudmodel bootstrap makes the bucket; or correct PULUMI_BACKEND_URL",
+        "the bucket of the state does not exist: {detail}",
+    ),
+    Known(
+        r"operation error S3: .*AccessDenied|blob \(.*\) \(code=PermissionDenied\)",
+        CredentialsMissing,
+        "these credentials must read and write the state's bucket and use its key; see `aws sts get-caller-identity`",
+        "the state's bucket refuses: {detail}",
+    ),
     Known(r"no stack named", StackNotFound, "cloudmodel stack ls"),
     Known(
         r"Could not automatically download and install|[Cc]ould not (find|load|install) plugin|no resource plugin"
@@ -80,7 +99,7 @@ def known(text: str, stack: str) -> CloudmodelError | None:
     for each in KNOWN:
         found = re.search(rf"^.*(?:{each.words}).*$", text, re.MULTILINE)
         if found:
-            line = found[0].strip().removeprefix("error: ")
+            line = found[0].strip().removeprefix("stderr: ").removeprefix("error: ")
             detail = _holder(text) or line
             message = each.message.format(stack=stack, detail=detail) if each.message else line
             return each.error(message, where=f"stack {stack}", hint=each.hint.format(stack=stack))
@@ -100,8 +119,9 @@ def unknown(text: str, said: Sequence[tuple[str, str]], stack: str) -> Cloudmode
             details={"failed": [{"urn": urn, "message": message} for urn, message in of_resources]},
         )
     lines = [message for _, message in said] or [line for line in text.splitlines() if not NOISE.match(line)]
+    said_last = lines[-1].strip().removeprefix("stderr: ").removeprefix("error: ") if lines else "it did not say why"
     return CloudmodelError(
-        f"the official engine failed: {lines[-1].removeprefix('error: ') if lines else 'it did not say why'}",
+        f"the official engine failed: {said_last}",
         where=f"stack {stack}",
         hint="add --debug to see all that it said",
     )

@@ -11,16 +11,14 @@ The project's own files are never written.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cloudmodel.core.files import private_folder, write_text
-from cloudmodel.deploy.official import plugin
+from cloudmodel.deploy.official import bucket, plugin
 from cloudmodel.engine.secrets import TEXT, passphrase_source
 from cloudmodel.program.aws.live import LOCAL_URL
 from cloudmodel.settings.model import Project, StackSettings
@@ -36,7 +34,7 @@ def prepare(project: Project, settings: StackSettings, stack: str) -> Path:
     folder = home / "work" / stack
     for each in (home.parent, home, folder.parent, folder):
         private_folder(each)
-    description = _document(project.folder / "Pulumi.yaml")
+    description = document(project.folder / "Pulumi.yaml")
     description |= {"runtime": "python", "main": str(project.folder)}
     if settings.target == "local":
         place = plugin.write_launcher(home / "plugin")
@@ -45,7 +43,7 @@ def prepare(project: Project, settings: StackSettings, stack: str) -> Path:
     _write(folder / "Pulumi.yaml", description)
     file = folder / f"Pulumi.{stack}.yaml"
     # What the command line added to its own copy (the salt that it made) stays.
-    _write(file, _document(file) | _with_region(_document(settings.path), settings.region))
+    _write(file, document(file) | _with_region(document(settings.path), settings.region))
     return folder
 
 
@@ -60,7 +58,7 @@ def environment(project: Project, settings: StackSettings, cloud_url: str) -> di
         return dict(QUIET)
     return {
         **QUIET,
-        BACKEND: os.environ.get(BACKEND) or f"file://{home / 'official'}",
+        BACKEND: backend(project, settings),
         "PULUMI_HOME": str(home / "official" / "home"),
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         TEXT: passphrase_source(home / "passphrase")(True).text,
@@ -68,20 +66,29 @@ def environment(project: Project, settings: StackSettings, cloud_url: str) -> di
     }
 
 
-def locked(environment: Mapping[str, str], project: str, stack: str) -> str | None:
-    """Who holds Pulumi's own lock, where the backend is a folder; a fixed text where that cannot be seen from here."""
-    backend = environment.get(BACKEND) or os.environ.get(BACKEND, "")
-    if not backend.startswith("file://"):
-        return "whoever held Pulumi's own lock"
-    folder = Path(backend.removeprefix("file://")) / ".pulumi" / "locks" / "organization" / project / stack
+def backend(project: Project, settings: StackSettings) -> str:
+    """The URL of the state's backend; empty for the one that Pulumi is logged in to."""
+    own = document(project.folder / "Pulumi.yaml").get("backend") if settings.target != "local" else None
+    url = own.get("url") if isinstance(own, dict) else None
+    default = f"file://{project.folder / PRIVATE / 'official'}" if settings.target == "local" else ""
+    return os.environ.get(BACKEND) or str(url or default)
+
+
+def pulumis_holder(url: str, project: str, stack: str) -> str | None:
+    """Who holds Pulumi's own lock of a stack; None for nobody, a fixed text where that cannot be seen from here."""
+    if url.startswith(bucket.SCHEME):
+        return bucket.pulumis_holder(bucket.BackendBucket(url), project, stack)
+    if not url.startswith("file://"):
+        return "whoever held it"
+    folder = Path(url.removeprefix("file://")) / ".pulumi" / "locks" / "organization" / project / stack
     for file in sorted(folder.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            owner = json.loads(file.read_bytes())
-            return f"Pulumi's own lock of {owner['username']} on {owner['hostname']} (pid {owner['pid']})"
+        with contextlib.suppress(OSError):
+            return bucket.described(file.read_bytes())
     return None
 
 
-def _document(path: Path) -> dict[str, Any]:
+def document(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping; empty where there is none."""
     with contextlib.suppress(FileNotFoundError):
         return dict(yaml.safe_load(path.read_text()) or {})
     return {}

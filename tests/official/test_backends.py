@@ -1,0 +1,182 @@
+"""A state in S3 and secrets under a KMS key: a stack's whole life on the official engine, against the local AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud import Cloud, order_faults
+from cloudmodel.engine.lock import me
+from cloudmodel.localaws import server
+from cloudmodel.localaws.identity import ACCOUNT, Running
+from shell import Shell
+
+pytestmark = pytest.mark.official_engine
+
+PROGRAM = """
+import pulumi
+
+class Part(pulumi.ComponentResource):
+    def __init__(self, name):
+        super().__init__("cm:index:Part", name, {}, None)
+        self.register_outputs({"token": pulumi.Output.secret("hunter2hunter2")})
+
+Part("part")
+pulumi.export("token", pulumi.Output.secret("hunter2hunter2"))
+pulumi.export("plain", "seen")
+"""
+STACK = """
+{head}
+config:
+  cloudmodel:target: aws
+  cloudmodel:bundle: sha256:{digest}
+  aws:region: us-east-1
+  aws:allowedAccountIds: ["{account}"]
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A project whose state's bucket and key are in a local AWS that is not the project's own."""
+
+    shell: Shell
+    cloud: Cloud
+    running: Running
+    backend: str
+    key: str
+
+    def stack(self, name: str, key: str = "alias/secrets", **more: str) -> None:
+        """Write a stack of a real account, its secrets under this key."""
+        head = [f"secretsprovider: awskms://{key}?region=us-east-1&endpoint={self.running.endpoint_url}"] if key else []
+        head += [f"{entry}: {value}" for entry, value in more.items()]
+        text = STACK.format(head="\n".join(head), digest="0" * 64, account=ACCOUNT)
+        (self.shell.folder / f"Pulumi.{name}.yaml").write_text(text)
+
+    def contents(self) -> dict[str, bytes]:
+        """Every object of the state's bucket."""
+        s3 = self.cloud.client("s3")
+        keys = [each["Key"] for each in s3.list_objects_v2(Bucket="state").get("Contents", ())]
+        return {key: s3.get_object(Bucket="state", Key=key)["Body"].read() for key in keys}
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+    home, folder = tmp_path_factory.mktemp("aws"), tmp_path_factory.mktemp("project")
+    running = server.start(home, region="us-east-1")
+    cloud = Cloud(running.endpoint_url, "us-east-1")
+    cloud.client("s3").create_bucket(Bucket="state")
+    kms = cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/secrets", TargetKeyId=key)
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_", "CLOUDMODEL_"))
+    }
+    environment = kept | {
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_STS": running.endpoint_url,
+        "HOME": str(tmp_path_factory.mktemp("home")),
+    }
+    backend = f"s3://state?endpoint={running.endpoint_url}&s3ForcePathStyle=true&region=us-east-1"
+    (folder / "cloudmodel.yaml").write_text("version: 1\nname: digits\nmodel: {source: digits.onnx}\n")
+    (folder / "Pulumi.yaml").write_text(f"name: digits\nruntime: python\nbackend: {{url: '{backend}'}}\n")
+    (folder / "__main__.py").write_text(PROGRAM)
+    yield Setting(Shell(folder, environment), cloud, running, backend, key)
+    server.stop(home)
+
+
+@pytest.fixture
+def well(setting: Setting) -> Iterator[Setting]:
+    yield setting
+    order_faults(setting.running)
+
+
+def test_a_stack_lives_in_s3_under_a_kms_key(well: Setting, tmp_path: Path) -> None:
+    shell = well.shell
+    well.stack("prod")
+    planned = shell.json("preview", "--stack", "prod")
+    assert planned["account"] == ACCOUNT and planned["engine"] == "official"
+    assert set(well.contents()) <= {".pulumi/meta.yaml"}, "a preview writes no state"
+
+    made = shell.json("up", "--stack", "prod", "--yes")
+    assert made["summary"]["create"] == 2 and made["outputs"] == {"plain": "seen", "token": "[secret]"}
+    (advice,) = [each for each in made["warnings"] if "encryptedkey" in each]
+    well.stack("prod", encryptedkey=advice.rpartition(" ")[2])
+    assert ".pulumi/stacks/digits/prod.json" in well.contents()
+    assert not [key for key, content in well.contents().items() if b"hunter2" in content]
+
+    again = shell.json("up", "--stack", "prod", "--yes", "--expect-no-changes")
+    assert again["warnings"] == []
+    assert shell.json("outputs", "--stack", "prod", "--show-secrets")["outputs"]["token"] == "hunter2hunter2"
+    assert [each["kind"] for each in shell.json("history", "--stack", "prod")["updates"]] == ["up", "up"]
+
+    exported = shell.json("state", "export", "--stack", "prod")["state"]
+    assert exported["deployment"]["secrets_providers"]["type"] == "cloud"
+    file = tmp_path / "state.json"
+    file.write_text(json.dumps(exported))
+    shell.json("state", "import", "--stack", "prod", "--yes", "--file", str(file))
+    shell.json("state", "verify", "--stack", "prod")
+    shell.json("preview", "--stack", "prod", "--expect-no-changes")
+    for reference in exported["deployment"]["resources"]:
+        reference.pop("parent", None) if reference["type"].startswith("cm:") else reference.update(urn="broken")
+    file.write_text(json.dumps(exported))
+    assert shell.json("state", "import", "--stack", "prod", "--yes", "--file", str(file), code=1)["hint"]
+
+    assert shell.json("cancel", "--stack", "prod", "--yes")["cancelled"] is None
+    s3 = well.cloud.client("s3")
+    ours = replace(me(1, "up"), host="build-7", owner="anna")
+    s3.put_object(Bucket="state", Key=".cloudmodel/locks/digits/prod.json", Body=json.dumps(asdict(ours)))
+    held = shell.json("destroy", "--stack", "prod", "--yes", code=16)
+    assert "up by anna on build-7" in held["message"]
+    shell.json("state", "unlock", "--stack", "prod", "--id", ours.id)
+    theirs = {"pid": 4711, "username": "bert", "hostname": "build-8", "timestamp": "2026-01-01T00:00:00Z"}
+    key = ".pulumi/locks/organization/digits/prod/0e0f.json"
+    s3.put_object(Bucket="state", Key=key, Body=json.dumps(theirs))
+    assert "bert@build-8" in shell.json("up", "--stack", "prod", "--yes", code=16)["message"]
+    assert "bert on build-8" in shell.json("cancel", "--stack", "prod", "--yes")["cancelled"]
+    assert shell.json("destroy", "--stack", "prod", "--yes")["summary"]["delete"] == 2
+
+
+def no_bucket(setting: Setting) -> dict[str, str]:
+    return {"PULUMI_BACKEND_URL": setting.backend.replace("//state", "//nowhere")}
+
+
+def denied(setting: Setting) -> dict[str, str]:
+    order_faults(setting.running, {"service": "s3", "status": 403, "code": "AccessDenied"})
+    return {}
+
+
+def key_denied(setting: Setting) -> dict[str, str]:
+    order_faults(setting.running, {"service": "kms", "code": "AccessDeniedException", "message": "not authorized"})
+    return {}
+
+
+def another_key(setting: Setting) -> dict[str, str]:
+    setting.stack("bad", key="alias/another")
+    return {}
+
+
+ROWS = [
+    ("no such bucket", no_bucket, 2, ["bucket of the state does not exist", "cloudmodel bootstrap"]),
+    ("a bucket that refuses", denied, 3, ["AccessDenied", "aws sts get-caller-identity"]),
+    ("a key that refuses", key_denied, 3, ["not authorized", "secretsprovider", "kms:Decrypt"]),
+    ("a key that is not there", another_key, 3, ["alias/another", "secretsprovider"]),
+]
+
+
+@pytest.mark.parametrize(("what", "spoil", "code", "fragments"), ROWS, ids=[row[0] for row in ROWS])
+def test_what_the_bucket_and_the_key_refuse_is_said(
+    well: Setting, what: str, spoil: Any, code: int, fragments: list[str]
+) -> None:
+    well.stack("bad")
+    shell = Shell(well.shell.folder, well.shell.environment | spoil(well))
+    answer = shell.json("preview", "--stack", "bad", code=code)
+    for fragment in fragments:
+        assert fragment in json.dumps(answer), answer
