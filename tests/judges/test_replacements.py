@@ -28,6 +28,7 @@ NOT_ASKED = {
     ("aws:sns/topicSubscription:TopicSubscription", "replayPolicy"),  # needs a topic that archives; moto has none
 }
 NEWER = {
+    ("aws:iam/policy:Policy", "delayAfterPolicyCreationInMs"),
     ("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "skipDestroy"),
     ("aws:sagemaker/endpointConfiguration:EndpointConfiguration", "executionRoleArn"),
     ("aws:sns/topic:Topic", "maximumMessageSize"),

@@ -8,6 +8,9 @@ from typing import Any
 import botocore.session
 import pytest
 
+from cloudmodel.operate.bootstrap import goals
+from cloudmodel.operate.bootstrap.setup import GITHUB, GITLAB, Setup, pipeline
+from cloudmodel.settings.model import Existing
 from terraform import Terraform
 
 pytestmark = pytest.mark.terraform
@@ -69,6 +72,12 @@ STACKS: dict[str, dict[str, Any]] = {
     "tags": {"tags": {"cost center": "a=b+c@d", "owner": "vision"}},
 }
 """Every setting that changes what is planned, each on the reference stack."""
+PIPELINES = (pipeline(GITHUB, "acme/digits", "production", "main"), pipeline(GITLAB, "acme/digits", "any", "main"))
+SETUPS = (
+    Setup("digits", ACCOUNT, "us-east-1", Existing(), PIPELINES),
+    Setup("d" * 31, ACCOUNT, "us-east-1", Existing(role=ROLE, key=KEY, bucket="acme-models", name_prefix="p" * 20)),
+)
+"""What `bootstrap` makes before any stack."""
 NEWER_TYPES = frozenset({"ml.c8g.medium"})
 """Instance types that came after provider 5.100: it refuses them, botocore's list of SageMaker's own types has them."""
 
@@ -84,6 +93,11 @@ def test_every_planned_resource_passes_the_providers_own_checks(
         if each.type.startswith("aws:")
     ]
     assert len(planned) > 17 * len(STACKS)
+    planned += [
+        (goal.type, f"bootstrap{number}__{goal.name}", goal.inputs)
+        for number, setup in enumerate(SETUPS)
+        for goal in (goals.key(setup), *goals.others(setup, KEY))
+    ]
     told = terraform.complaints(planned)
     refused = {each.rsplit("got ", 1)[1].strip() for each in told if "expected instance_type to be one of" in each}
     assert [each for each in told if "expected instance_type to be one of" not in each] == []

@@ -21,7 +21,10 @@ VERSION = "5.100.0"
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 DEADLINE = 500
 
-TYPES = {"aws:s3/bucketObjectv2:BucketObjectv2": "aws_s3_object"}
+TYPES = {
+    "aws:s3/bucketObjectv2:BucketObjectv2": "aws_s3_object",
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": "aws_iam_openid_connect_provider",
+}
 """Types whose name is not the token's in snake case."""
 NAMES = {("aws_cloudwatch_metric_alarm", "name"): "alarm_name", ("aws_sns_topic_subscription", "topic"): "topic_arn"}
 """Properties that pulumi_aws calls by another name."""

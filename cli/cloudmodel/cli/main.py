@@ -35,6 +35,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "serve": "Serve a bundle on this machine as a container would.",
     },
     "Deploy": {
+        "bootstrap": "What an account needs before the first `up`.",
         "preview": "What `up` would do.",
         "up": "Create or change what the stack describes.",
         "refresh": "Read the cloud into the stack's state.",

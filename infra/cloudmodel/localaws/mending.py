@@ -60,6 +60,31 @@ def mend(sagemaker: type, autoscaling: type) -> None:
 
     IAMPolicyStatement.is_action_permitted = is_action_permitted  # type: ignore[method-assign]
 
+    mend_identity_providers()
+
     # Instance types are checked against botocore's present enum; moto's is a list of 2021. So are the dimensions.
     moto.sagemaker.models.FakeEndpointConfig.validate_instance_type = lambda self, instance_type: None  # type: ignore[method-assign]
     moto.applicationautoscaling.models._target_params_are_valid = lambda namespace, r_id, dimension: True
+
+
+def mend_identity_providers() -> None:
+    """Let moto add and remove an identity provider's client ids, which it has no calls for."""
+    from moto.core.responses import EmptyResult
+    from moto.iam.responses import IamResponse
+
+    def provider(self: Any) -> Any:
+        return self.backend.get_open_id_connect_provider(self._get_param("OpenIDConnectProviderArn"))
+
+    def add(self: Any) -> Any:
+        found, client = provider(self), self._get_param("ClientID")
+        if client not in found.client_id_list:
+            found.client_id_list.append(client)
+        return EmptyResult()
+
+    def remove(self: Any) -> Any:
+        found, client = provider(self), self._get_param("ClientID")
+        found.client_id_list[:] = [each for each in found.client_id_list if each != client]
+        return EmptyResult()
+
+    for name, call in (("add_client_id_to", add), ("remove_client_id_from", remove)):
+        setattr(IamResponse, f"{name}_open_id_connect_provider", call)

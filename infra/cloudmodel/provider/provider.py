@@ -18,7 +18,21 @@ from cloudmodel.core.resource import (
     Properties,
     ResourceFailure,
 )
-from cloudmodel.provider import autoscaling, checks, cloudwatch, config, diffs, iam, kms, logs, s3, sagemaker, sns, sts
+from cloudmodel.provider import (
+    autoscaling,
+    checks,
+    cloudwatch,
+    config,
+    diffs,
+    iam,
+    iam_account,
+    kms,
+    logs,
+    s3,
+    sagemaker,
+    sns,
+    sts,
+)
 from cloudmodel.provider.checks import DEFAULTS
 from cloudmodel.provider.cloud import Account, Cloud
 from cloudmodel.provider.managed import Managed
@@ -31,7 +45,7 @@ WAY_OUT = "declare it for stacks whose target is aws only: Pulumi's own provider
 QUIET = ("tags", "forceDestroy", "skipDestroy")
 MANAGED: Mapping[str, Managed] = {
     each.type: each
-    for service in (s3, kms, iam, sagemaker, autoscaling, cloudwatch, logs, sns)
+    for service in (s3, kms, iam, iam_account, sagemaker, autoscaling, cloudwatch, logs, sns)
     for each in service.TYPES
 }
 

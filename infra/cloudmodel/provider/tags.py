@@ -59,6 +59,14 @@ class Tagging:
 
 
 IAM_ROLE = Tagging("iam", "tag_role", "untag_role", "list_role_tags", "RoleName")
+IAM_POLICY = Tagging("iam", "tag_policy", "untag_policy", "list_policy_tags", "PolicyArn")
+IAM_OIDC = Tagging(
+    "iam",
+    "tag_open_id_connect_provider",
+    "untag_open_id_connect_provider",
+    "list_open_id_connect_provider_tags",
+    "OpenIDConnectProviderArn",
+)
 KMS = Tagging("kms", "tag_resource", "untag_resource", "list_resource_tags", "KeyId", ("TagKey", "TagValue"))
 SAGEMAKER = Tagging("sagemaker", "add_tags", "delete_tags", "list_tags", "ResourceArn")
 LOGS = Tagging(

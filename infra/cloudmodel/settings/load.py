@@ -89,8 +89,11 @@ def stacks(project: Project) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if STACK_NAME.fullmatch(name)))
 
 
-def load_stack(project: Project, stack: str) -> StackSettings:
-    """Read Pulumi.<stack>.yaml. Raises StackNotFound where there is none and SettingsInvalid with every problem."""
+def load_stack(project: Project, stack: str, *, pinned: bool = True) -> StackSettings:
+    """Read Pulumi.<stack>.yaml. Raises StackNotFound where there is none and SettingsInvalid with every problem.
+
+    Without `pinned` a stack whose target is `aws` needs no bundle yet.
+    """
     path = project.folder / f"Pulumi.{stack}.yaml"
     if not STACK_NAME.fullmatch(stack) or not path.is_file():
         known = stacks(project)
@@ -105,4 +108,4 @@ def load_stack(project: Project, stack: str) -> StackSettings:
         document = read(path)
     except Unreadable as error:
         raise invalid(SettingsInvalid, path, [error.problem]) from error
-    return stack_settings(project, stack, document)
+    return stack_settings(project, stack, document, pinned=pinned)

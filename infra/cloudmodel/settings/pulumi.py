@@ -35,7 +35,7 @@ AWS_KEYS = (
 """The configuration keys of pulumi-aws 7; a test compares them with the installed package."""
 
 
-def stack_settings(project: Project, stack: str, document: Document) -> StackSettings:
+def stack_settings(project: Project, stack: str, document: Document, *, pinned: bool = True) -> StackSettings:
     """The settings that `document` gives; raises SettingsInvalid with every problem it has."""
     problems = list(document.duplicates)
     content = document.value if document.value is not None else {}
@@ -85,7 +85,7 @@ def stack_settings(project: Project, stack: str, document: Document) -> StackSet
         problems.append(Problem(document.mark(place), shown, message))
 
     if settings is not None and account is not None:
-        for key, message in (*refused(settings), *_contradictions(project, settings, account)):
+        for key, message in (*refused(settings), *_contradictions(project, settings, account, pinned=pinned)):
             problem(key, message)
     for name in TOP_KEYS[1:]:
         if not isinstance(content.get(name, ""), str):
@@ -141,7 +141,7 @@ def _wrong_names(names: Mapping[str, str], document: Document) -> Iterator[Probl
             yield Problem(document.mark(("config", key)), key, message)
 
 
-def _contradictions(project: Project, settings: StackFile, aws: AwsFile) -> Iterator[tuple[Key, str]]:
+def _contradictions(project: Project, settings: StackFile, aws: AwsFile, *, pinned: bool) -> Iterator[tuple[Key, str]]:
     """What is possible by itself and not together."""
     if settings.target == "aws":
         if aws.region is None:
@@ -151,7 +151,7 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile) -> Iter
                 ("allowedAccountIds",),
                 "is required where cloudmodel:target is aws: the accounts this stack may touch",
             )
-        if settings.bundle is None:
+        if settings.bundle is None and pinned:
             yield ("bundle",), "is required where cloudmodel:target is aws; cloudmodel package prints the digest"
         if settings.local is not None:
             yield ("local",), "is for stacks whose cloudmodel:target is local"

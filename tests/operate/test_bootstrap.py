@@ -1,0 +1,306 @@
+"""What bootstrap makes: twice on a local AWS, and its documents before a linter that knows AWS's list of actions."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud import Cloud
+from cloudmodel.cli.main import answer
+from cloudmodel.core.errors import OperationFailed, UsageError
+from cloudmodel.core.resource import UNKNOWN
+from cloudmodel.localaws import server
+from cloudmodel.localaws.constraints import violations
+from cloudmodel.localaws.identity import ACCOUNT, Running
+from cloudmodel.operate.bootstrap import carry_out, documents, goals
+from cloudmodel.operate.bootstrap.setup import GITHUB, GITLAB, Setup, pipeline
+from cloudmodel.provider.provider import AwsProvider
+from cloudmodel.settings.model import Existing
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # parliament imports a part of setuptools that is going away
+    import parliament
+
+REGION = "eu-west-1"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+PIPELINES = (
+    pipeline(GITHUB, "acme/digits", "production", "main"),
+    pipeline(GITLAB, "acme/ml/digits", "production", "main"),
+)
+SETUP = Setup("digits", ACCOUNT, REGION, Existing(), PIPELINES)
+LONGEST = Setup("d" * 31, ACCOUNT, "ap-southeast-3", Existing(name_prefix="p" * 20), PIPELINES)
+OWNED = Existing(
+    role=f"arn:aws:iam::{ACCOUNT}:role/serving",
+    bucket="acme-models",
+    key=KEY,
+    boundary=f"arn:aws:iam::{ACCOUNT}:policy/limits",
+    name_prefix="acme-",
+)
+SETUPS = {"plain": SETUP, "longest": LONGEST, "owned": Setup("digits", ACCOUNT, REGION, OWNED, PIPELINES)}
+POLICIES = {
+    "plan": documents.plan_policy,
+    "apply": documents.apply_policy,
+    "boundary": lambda setup, _: documents.boundary_policy(setup),
+}
+
+
+def many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text)["Statement"]
+    return found
+
+
+@pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_linter_finds_nothing_against_a_policy(setup: Setup, policy: str) -> None:
+    found = parliament.analyze_policy_string(POLICIES[policy](setup, KEY)).findings
+    told = {(each.issue, str(each.detail)) for each in found}
+    # An alias takes a permission on itself and one on its key: two statements, each of which lacks the other's half.
+    assert {each for each in told if "kms:CreateAlias" not in each[1]} == set()
+
+
+def test_the_linter_does_find_what_is_wrong() -> None:
+    text = documents.plan_policy(SETUP, KEY)
+    wrong = {
+        "UNKNOWN_ACTION": text.replace("s3:GetBucketAcl", "s3:GetBucketColour"),
+        "RESOURCE_MISMATCH": text.replace(":key/1234abcd-12ab-34cd-56ef-1234567890ab", ":alias/a"),
+        "UNKNOWN_PREFIX": text.replace("sagemaker:DescribeModel", "sagemakers:DescribeModel"),
+    }
+    for issue, document in wrong.items():
+        assert issue in {each.issue for each in parliament.analyze_policy_string(document).findings}
+
+
+def test_the_plan_role_reads_and_changes_nothing() -> None:
+    levels = {
+        f"{service['prefix']}:{each['privilege']}": each["access_level"]
+        for service in parliament.iam_definition
+        for each in service["privileges"]
+    }
+    actions = {action for each in statements(documents.plan_policy(SETUP, KEY)) for action in many(each["Action"])}
+    assert {action for action in actions if levels[action] not in ("Read", "List")} <= {"kms:Decrypt", "kms:Encrypt"}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_no_action_is_a_wildcard_and_no_change_is_allowed_everywhere(policy: str) -> None:
+    for each in statements(POLICIES[policy](SETUP, KEY)):
+        assert not [action for action in many(each["Action"]) if "*" in action]
+        if "*" in many(each["Resource"]) and policy != "plan":
+            changing = [
+                a for a in many(each["Action"]) if not a.partition(":")[2].startswith(("Describe", "Get", "List"))
+            ]
+            assert set(changing) <= {"cloudwatch:PutMetricData", "kms:CreateKey", *SUBSCRIPTIONS}
+
+
+SUBSCRIPTIONS = {"sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
+
+
+@pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
+def test_documents_fit_into_iam(setup: Setup) -> None:
+    """Limits of IAM: 10,240 characters of a role's inline policies, 6,144 of a managed policy, 2,048 of a trust policy;
+    blanks do not count."""
+    sizes = {name: len("".join(make(setup, KEY).split())) for name, make in POLICIES.items()}
+    assert sizes["plan"] <= 10_240 and sizes["apply"] <= 10_240 and sizes["boundary"] <= 6_144
+    assert len("".join(documents.trust(setup, apply=False).split())) <= 2_048
+
+
+CALLS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "Key": ("kms", "CreateKey", {"description": "Description", "policy": "Policy"}),
+    "Alias": ("kms", "CreateAlias", {"name": "AliasName", "targetKeyId": "TargetKeyId"}),
+    "Role": (
+        "iam",
+        "CreateRole",
+        {"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument", "maxSessionDuration": "MaxSessionDuration",
+         "description": "Description"},
+    ),
+    "RolePolicy": ("iam", "PutRolePolicy", {"role": "RoleName", "name": "PolicyName", "policy": "PolicyDocument"}),
+    "Policy": ("iam", "CreatePolicy", {"name": "PolicyName", "policy": "PolicyDocument", "description": "Description"}),
+    "OpenIdConnectProvider": ("iam", "CreateOpenIDConnectProvider", {"url": "Url", "clientIdLists": "ClientIDList"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
+def test_every_call_is_within_the_bounds_of_botocores_models(setup: Setup) -> None:
+    made = [goals.key(setup), *goals.others(setup, KEY)]
+    asked = [(goal, CALLS[kind]) for goal in made if (kind := goal.type.rpartition(":")[2]) in CALLS]
+    assert len(asked) >= 8
+    for goal, (service, operation, names) in asked:
+        request = {member: goal.inputs[name] for name, member in names.items() if name in goal.inputs}
+        assert violations(service, operation, request) is None
+    assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", setup.bucket)
+
+
+def test_tokens_are_matched_by_audience_and_exact_subject() -> None:
+    """P29: no wildcard, so no other repository, branch or environment."""
+    expected = {
+        True: {
+            GITHUB: ["repo:acme/digits:environment:production"],
+            GITLAB: ["project_path:acme/ml/digits:ref_type:branch:ref:main"],
+        },
+        False: {
+            GITHUB: ["repo:acme/digits:pull_request", "repo:acme/digits:ref:refs/heads/main"],
+            GITLAB: ["project_path:acme/ml/digits:ref_type:branch:ref:main"],
+        },
+    }
+    for apply, subjects in expected.items():
+        for statement, host in zip(statements(documents.trust(SETUP, apply=apply)), (GITHUB, GITLAB), strict=True):
+            assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+            assert statement["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"}
+            assert list(statement["Condition"]) == ["StringEquals"]
+            told = statement["Condition"]["StringEquals"]
+            assert told[f"{host}:sub"] == subjects[host] and "*" not in json.dumps(told)
+            assert told[f"{host}:aud"] == {GITHUB: "sts.amazonaws.com", GITLAB: "https://gitlab.com"}[host]
+
+
+@pytest.mark.parametrize(
+    ("host", "repository", "environment", "branch"),
+    [
+        (GITHUB, "acme", "production", "main"),
+        (GITHUB, "acme/*", "production", "main"),
+        (GITHUB, "acme/digits/more", "production", "main"),
+        (GITLAB, "acme/digits:x", "production", "main"),
+        (GITHUB, "acme/digits", "*", "main"),
+        (GITHUB, "acme/digits", "production", "mai?"),
+        (GITHUB, "acme/digits", "", "main"),
+    ],
+)
+def test_what_no_token_could_carry_exactly_is_refused(
+    host: str, repository: str, environment: str, branch: str
+) -> None:
+    with pytest.raises(UsageError):
+        pipeline(host, repository, environment, branch)
+
+
+def test_roles_that_stacks_make_cannot_go_beyond_the_boundary() -> None:
+    apply = statements(documents.apply_policy(SETUP, KEY))
+    makes = [each for each in apply if {"iam:CreateRole", "iam:PutRolePolicy"} & set(many(each["Action"]))]
+    assert all(each["Condition"] == {"ArnEquals": {"iam:PermissionsBoundary": SETUP.boundary_arn}} for each in makes)
+    assert makes and not [a for each in apply for a in many(each["Action"]) if a == "iam:DeleteRolePermissionsBoundary"]
+    inside = {action for each in statements(documents.boundary_policy(SETUP)) for action in many(each["Action"])}
+    assert not [action for action in inside if action.startswith(("iam:", "sts:"))]
+
+
+def test_nothing_that_bootstrap_made_is_within_reach_of_a_stacks_apply() -> None:
+    own = [goal.inputs.get("name") or goal.inputs.get("bucket") for goal in goals.others(SETUP, KEY)]
+    assert not [name for name in own if name and name.startswith(f"{SETUP.stem}-")]
+    denied = [each for each in statements(documents.apply_policy(SETUP, KEY)) if each["Effect"] == "Deny"]
+    assert denied[0]["Resource"] == KEY and "kms:ScheduleKeyDeletion" in denied[0]["Action"]
+
+
+def test_what_the_platform_owns_is_used() -> None:
+    setup = SETUPS["owned"]
+    names = {goal.name for goal in goals.others(setup, KEY)}
+    assert "boundary" not in names
+    apply = statements(documents.apply_policy(setup, KEY))
+    (passed,) = [each for each in apply if "iam:PassRole" in each["Action"]]
+    assert passed["Resource"] == OWNED.role
+    assert not [a for each in apply for a in many(each["Action"]) if a in ("iam:CreateRole", "kms:CreateKey")]
+    (buckets,) = [each for each in apply if "s3:CreateBucket" in each["Action"]]
+    assert buckets["Resource"] == ["arn:aws:s3:::acme-models", "arn:aws:s3:::acme-models/*"]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("aws")
+    yield server.start(home, region=REGION)
+    server.stop(home)
+
+
+@pytest.fixture
+def provider(running: Running) -> AwsProvider:
+    made = AwsProvider(endpoint_url=running.endpoint_url)
+    made.configure({"region": REGION})
+    return made
+
+
+def ops(steps: Any) -> set[str]:
+    return {str(step.op) for step in steps}
+
+
+def test_it_makes_everything_once_and_mends_what_was_changed(running: Running, provider: AwsProvider) -> None:
+    told: list[str] = []
+    planned = carry_out.plan(provider, SETUP)
+    assert ops(planned) == {"create"}
+    assert UNKNOWN in json.dumps([step.new.inputs for step in planned if step.new])
+    made = carry_out.apply(provider, SETUP, lambda step: told.append(step.name))
+    assert [step.urn for step in made] == [step.urn for step in planned] and len(told) == len(planned)
+    assert ops(carry_out.plan(provider, SETUP)) == {"same"}
+    assert ops(carry_out.apply(provider, SETUP, lambda step: None)) == {"same"}
+
+    cloud = Cloud(running.endpoint_url, REGION)
+    s3, iam, kms = cloud.client("s3"), cloud.client("iam"), cloud.client("kms")
+    assert s3.get_bucket_versioning(Bucket=SETUP.bucket)["Status"] == "Enabled"
+    assert all(s3.get_public_access_block(Bucket=SETUP.bucket)["PublicAccessBlockConfiguration"].values())
+    key = kms.describe_key(KeyId=f"alias/{SETUP.own('state')}")["KeyMetadata"]
+    (rule,) = s3.get_bucket_encryption(Bucket=SETUP.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key["Arn"]}
+    assert kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
+    denied = statements(s3.get_bucket_policy(Bucket=SETUP.bucket)["Policy"])[0]
+    assert denied["Effect"] == "Deny" and denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert len(iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]) == 2
+
+    iam.update_role(RoleName=SETUP.own("apply"), Description="somebody else's", MaxSessionDuration=3600)
+    iam.delete_role_policy(RoleName=SETUP.own("plan"), PolicyName="plan")
+    mended = {step.name: str(step.op) for step in carry_out.apply(provider, SETUP, lambda step: None)}
+    assert {name: op for name, op in mended.items() if op != "same"} == {
+        "apply-role": "update",
+        "plan-role-policy": "create",
+    }
+
+
+def test_another_projects_things_are_left_alone(running: Running, provider: AwsProvider) -> None:
+    other = Setup("letters", ACCOUNT, REGION, Existing(), PIPELINES[:1])
+    client = Cloud(running.endpoint_url, REGION).client("iam")
+    client.create_role(
+        RoleName=other.own("plan"),
+        AssumeRolePolicyDocument=documents.trust(other, apply=False),
+        Tags=[{"Key": "owner", "Value": "x"}],
+    )
+    with pytest.raises(OperationFailed, match="cloudmodel-plan-letters"):
+        carry_out.apply(provider, other, lambda step: None)
+    client.delete_role(RoleName=other.own("plan"))
+    steps = {step.name: str(step.op) for step in carry_out.apply(provider, other, lambda step: None)}
+    assert steps[GITHUB] == "same" and steps["key"] == "same" and steps["apply-role"] == "create"
+
+
+def test_an_identity_provider_of_the_account_that_lacks_the_audience_is_named(
+    provider: AwsProvider, running: Running
+) -> None:
+    iam = Cloud(running.endpoint_url, REGION).client("iam")
+    for each in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=each["Arn"])
+    iam.create_open_id_connect_provider(Url=f"https://{GITHUB}", ClientIDList=["others"])
+    with pytest.raises(UsageError, match=r"does not know the audience sts\.amazonaws\.com") as refused:
+        carry_out.plan(provider, SETUP)
+    assert "add-client-id" in str(refused.value.hint)
+
+
+def test_the_verb_says_what_to_write_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = str(tmp_path / "digits")
+    assert answer(["init", folder]) == 0
+    capfd.readouterr()
+    words = ["-C", folder, "bootstrap", "--yes", "--github", "acme/digits"]
+    try:
+        assert answer(words) == 0
+        out = capfd.readouterr().out
+        assert f"account {ACCOUNT}, region us-east-1" in out.splitlines()[0]
+        for text in ("backend: {url: 's3://", "secretsprovider: awskms://alias/", "bundles: 's3://", "boundary: "):
+            assert text in out
+        assert answer([*words, "--json"]) == 0
+        told = json.loads(capfd.readouterr().out)
+        assert told["summary"] == {"create": 0, "update": 0, "same": 15}
+        assert told["pipeline"]["apply"]["subjects"] == ["repo:acme/digits:environment:production"]
+        assert answer(["-C", folder, "bootstrap"]) == 2
+    finally:
+        answer(["-C", folder, "local", "stop"])
