@@ -17,14 +17,14 @@ class Cloud:
     """boto3 clients of one local AWS."""
 
     def __init__(self, endpoint_url: str, region: str) -> None:
-        self._url = endpoint_url
+        self.endpoint_url = endpoint_url
         self._region = region
 
     def client(self, service: str, config: Any = None) -> Any:
         """A client of `service`; any access key will do."""
         return boto3.client(
             service,
-            endpoint_url=self._url,
+            endpoint_url=self.endpoint_url,
             region_name=self._region,
             aws_access_key_id="any",
             aws_secret_access_key="any",

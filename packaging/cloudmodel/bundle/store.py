@@ -21,6 +21,7 @@ from cloudmodel.core.naming import DIGEST
 CACHE = Path(".cloudmodel") / "caches" / "bundles"
 SINGLE_PUT = 5 * (1 << 30)  # S3's limit of one PutObject
 PART = 64 << 20
+AGAIN = "cloudmodel package --push"
 ABSENT = "cloudmodel package --push, and pin the digest it prints: cloudmodel:bundle in Pulumi.<stack>.yaml"
 
 
@@ -255,7 +256,9 @@ def _absent(digest: str, location: str) -> UsageError:
 def _verify(path: Path, digest: str, where: str) -> None:
     actual = f"sha256:{files.sha256(path)}"
     if actual != digest:
-        raise BundleChanged(f"The bundle {digest} has the bytes of {actual}", where=where, hint=f"delete {path}")
+        raise BundleChanged(
+            f"The bundle {digest} has the bytes of {actual}", where=where, hint=f"delete {path}, then {AGAIN}"
+        )
 
 
 def _copy_verified(reader: Any, writer: Any, digest: str, where: str) -> None:
@@ -265,7 +268,11 @@ def _copy_verified(reader: Any, writer: Any, digest: str, where: str) -> None:
         hashing.update(piece)
         writer.write(piece)
     if hashing.hexdigest() != _hex(digest):
-        raise BundleChanged(f"The bundle {digest} has the bytes of sha256:{hashing.hexdigest()}", where=where)
+        raise BundleChanged(
+            f"The bundle {digest} has the bytes of sha256:{hashing.hexdigest()}",
+            where=where,
+            hint=f"do not use it; find out who changed it, delete it there, then {AGAIN}",
+        )
 
 
 __all__ = ["BundleStore", "FolderStore", "S3Store", "open_store"]

@@ -1,0 +1,116 @@
+"""Bad input on both engines: one block with what, where and the next command, its exit code, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from cloudmodel.core.errors import CloudmodelError
+from cloudmodel.deploy.engines import Options
+from cloudmodel.engine.lock import StackLock
+from cloudmodel.engine.step import Event
+
+BUILD = """
+from pathlib import Path
+
+from cloudmodel.program.build import build
+
+build(Path(__file__).parent)
+"""
+NOWHERE = "sha256:" + "0" * 64
+Spoil = Callable[[Any, pytest.MonkeyPatch], Any]
+
+
+def unheard(_: Event) -> None: ...
+
+
+@contextmanager
+def another_passphrase(_: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
+    yield
+
+
+@contextmanager
+def another_run(place: Any, _: pytest.MonkeyPatch) -> Iterator[None]:
+    holder = StackLock(place.folder / ".cloudmodel/stacks/local", "local")
+    holder.acquire("destroy")
+    yield
+    holder.release()
+
+
+@contextmanager
+def a_bundle_that_is_nowhere(place: Any, _: pytest.MonkeyPatch) -> Iterator[None]:
+    place.write("__main__.py", BUILD)
+    place.write("Pulumi.local.yaml", f"config: {{'cloudmodel:target': local, 'cloudmodel:bundle': '{NOWHERE}'}}\n")
+    yield
+
+
+@contextmanager
+def a_bundle_that_was_changed(place: Any, _: pytest.MonkeyPatch) -> Iterator[None]:
+    place.write("__main__.py", BUILD)
+    digest = place.bundle(b"weights")
+    file = place.folder / f".cloudmodel/bundles/sha256/{digest.removeprefix('sha256:')}.tar.gz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"!")
+    place.write("Pulumi.local.yaml", f"config: {{'cloudmodel:target': local, 'cloudmodel:bundle': '{digest}'}}\n")
+    yield
+    file.write_bytes(whole)
+
+
+ROWS: list[tuple[str, Spoil, int, list[str]]] = [
+    ("a wrong passphrase", another_passphrase, 3, ["passphrase", "PULUMI_CONFIG_PASSPHRASE"]),
+    ("a stack that is locked", another_run, 16, ["destroy by", socket.gethostname(), "for ", "state unlock", "--id"]),
+    ("a bundle that the store lacks", a_bundle_that_is_nowhere, 2, [NOWHERE, "package --push"]),
+    ("a bundle that was changed", a_bundle_that_was_changed, 14, ["has the bytes of", "package"]),
+]
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("official", marks=pytest.mark.official_engine)])
+def stood(request: pytest.FixtureRequest, place: Callable[[], Any]) -> Any:
+    """A stack that stands."""
+    project = place()
+    project.engine(request.param).up(Options(), unheard)
+    return project, request.param, place
+
+
+def resources(project: Any, name: str) -> Any:
+    """What stands in the cloud. (Pulumi empties a stack's outputs when its program fails; the next `up` puts them
+    back. A verb plans first, and never gets that far.)"""
+    found = project.engine(name).export_state()["deployment"]["resources"]
+    return [each for each in found if each["custom"]]
+
+
+@pytest.mark.parametrize(("what", "spoil", "code", "fragments"), ROWS, ids=[row[0] for row in ROWS])
+def test_it_is_said_and_nothing_is_lost(
+    stood: Any, monkeypatch: pytest.MonkeyPatch, what: str, spoil: Spoil, code: int, fragments: list[str]
+) -> None:
+    project, name, fresh = stood
+    before = resources(project, name)
+    with spoil(project, monkeypatch), pytest.raises(CloudmodelError) as raised:
+        project.engine(name).up(Options(), unheard)
+    told = json.dumps(raised.value.as_json())
+    assert raised.value.code == code, told
+    assert raised.value.hint and raised.value.where
+    for fragment in fragments:
+        assert fragment in told
+    monkeypatch.undo()
+    fresh()
+    assert resources(project, name) == before
+
+
+def test_a_clouds_key_is_refused_by_name_on_the_embedded_engine(place: Callable[[], Any]) -> None:
+    project = place()
+    project.write("Pulumi.local.yaml", "secretsprovider: awskms://alias/a\nconfig: {'cloudmodel:target': local}\n")
+    with pytest.raises(CloudmodelError) as raised:
+        project.engine("embedded").preview(Options(), unheard)
+    assert raised.value.code == 2 and "awskms" in raised.value.message and "--engine official" in str(raised.value.hint)
+    exported = project.engine("embedded").export_state()
+    exported["deployment"]["secrets_providers"] = {"type": "cloud", "state": {"url": "awskms://alias/a"}}
+    with pytest.raises(CloudmodelError, match="sealed by 'cloud'") as raised:
+        project.engine("embedded").import_state(exported)
+    assert raised.value.code == 2 and "--engine official" in str(raised.value.hint)
