@@ -82,7 +82,7 @@ def resources(project: Any, name: str) -> Any:
     """What stands in the cloud. (Pulumi empties a stack's outputs when its program fails; the next `up` puts them
     back. A verb plans first, and never gets that far.)"""
     found = project.engine(name).export_state()["deployment"]["resources"]
-    return [each for each in found if each["custom"]]
+    return {each["urn"]: (each["id"], each.get("outputs")) for each in found if each["custom"]}
 
 
 @pytest.mark.parametrize(("what", "spoil", "code", "fragments"), ROWS, ids=[row[0] for row in ROWS])
