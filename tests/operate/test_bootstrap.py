@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ OWNED = Existing(
     name_prefix="acme-",
 )
 SETUPS = {"plain": SETUP, "longest": LONGEST, "owned": Setup("digits", ACCOUNT, REGION, OWNED, PIPELINES)}
-POLICIES = {
+POLICIES: dict[str, Callable[[Setup, str], str]] = {
     "plan": documents.plan_policy,
     "apply": documents.apply_policy,
     "boundary": lambda setup, _: documents.boundary_policy(setup),
