@@ -70,6 +70,7 @@ def furnish(cloud: Cloud) -> dict[str, str]:
         )
         made[f"POLICY{name}"] = iam.create_policy(PolicyName=f"policy{name}", PolicyDocument=allowed)["Policy"]["Arn"]
         made[f"TOPIC{name}"] = cloud.client("sns").create_topic(Name=f"topic{name}")["TopicArn"]
+        made[f"VPC{name}"] = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         key = cloud.client("kms").create_key()["KeyMetadata"]
         made |= {f"KEY{name}": key["Arn"], f"KEYID{name}": key["KeyId"]}
     return made

@@ -250,3 +250,19 @@ def test_a_region_is_its_own_cloud(cloud: Any) -> None:
     )
     assert elsewhere.list_endpoints()["Endpoints"] == []
     assert [entry["EndpointName"] for entry in cloud.sagemaker.list_endpoints()["Endpoints"]] == [name]
+
+
+def test_a_log_group_takes_another_key_and_none(cloud: Any) -> None:
+    name = cloud.name("group")
+    cloud.logs.create_log_group(logGroupName=name)
+
+    def key() -> str | None:
+        (found,) = cloud.logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        return str(found["kmsKeyId"]) if "kmsKeyId" in found else None
+
+    cloud.logs.associate_kms_key(logGroupName=name, kmsKeyId=f"arn:aws:kms:{cloud.REGION}:123456789012:key/one")
+    assert key() == f"arn:aws:kms:{cloud.REGION}:123456789012:key/one"
+    cloud.logs.disassociate_kms_key(logGroupName=name)
+    assert key() is None
+    error = cloud.refused(cloud.logs.disassociate_kms_key, logGroupName="nobody")
+    assert error["Error"]["Code"] == "ResourceNotFoundException"

@@ -42,6 +42,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, str]]] = {
     "Dashboard": ("cloudwatch", "PutDashboard", {}),
     "Role": ("iam", "CreateRole", {"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument"}),
     "Key": ("kms", "CreateKey", {}),
+    "SecurityGroup": ("ec2", "CreateSecurityGroup", {"name": "GroupName", "ingress": "", "egress": "", "tags": ""}),
     "Topic": ("sns", "CreateTopic", {"policy": ""}),
 }
 """By resource: the service, the operation, and the members whose name is not the property's in capitals; empty for
@@ -135,6 +136,8 @@ def broken(plan: Any) -> list[str]:
     [
         {},
         {"instance": "ml.g5.xlarge"},
+        {"network": {"vpc": "vpc-0a1b2c3d", "subnets": [f"subnet-{number}" for number in range(16)]}},
+        {"network": {"subnets": ["subnet-1"], "security_groups": [f"sg-{number}" for number in range(5)]}},
         {"capture": {"percent": 100, "retention_days": 3650}},
         {"instance": "ml.c8g.medium", "timeouts": {"startup": 3600, "download": 60}},
         {"scaling": {"min": 3, "max": 3}},

@@ -150,6 +150,7 @@ def test_stacks_whose_names_differ_in_signs_only_do_not_meet(evaluate: Any) -> N
         ({"network": {"isolation": False}}, True, True),
         ({"existing": {"role": f"arn:aws:iam::{ACCOUNT}:role/serving"}}, True, True),
         ({"capture": {"percent": 5}}, False, True),
+        ({"network": {"vpc": "vpc-0a1b2c3d", "subnets": ["subnet-1"]}}, True, True),
         ({"capture": {"retention_days": 5}}, False, False),
         ({"encryption": {"key": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/abc"}}, False, True),
     ],

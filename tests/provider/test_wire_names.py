@@ -14,10 +14,9 @@ import pulumi
 import pytest
 from pulumi import _types as pulumi_types
 
-from cloudmodel.provider.provider import MANAGED
+from cloudmodel.provider.provider import FUNCTIONS, MANAGED
 from cloudmodel.provider.rules import RULES
 from cloudmodel.provider.rules.form import Field, Kind, Rule
-from cloudmodel.provider.sts import FUNCTIONS
 
 # Importing all of pulumi_aws.s3 imports what it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -140,6 +139,8 @@ def test_the_automatic_name_goes_to_a_property_that_exists(token: str) -> None:
 
 @pytest.mark.parametrize("token", sorted(FUNCTIONS))
 def test_functions_are_those_of_pulumi_aws(token: str) -> None:
-    name = token.rsplit(":", 1)[-1]
-    module = importlib.import_module("pulumi_aws." + re.sub("([A-Z])", r"_\1", name).lower())
+    _, place, name = token.split(":")
+    service = place.split("/")[0].replace("index", "")
+    path = ".".join(part for part in ("pulumi_aws", service, re.sub("([A-Z])", r"_\1", name).lower()) if part)
+    module = importlib.import_module(path)
     assert token in inspect.getsource(module)

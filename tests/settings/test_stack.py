@@ -207,9 +207,6 @@ def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told
         ("cloudmodel:mode: serverless", "mode"),
         ("cloudmodel:mode: async", "mode"),
         ("cloudmodel:scaling: {metric: backlog}", "scaling.metric"),
-        ("cloudmodel:network: {vpc: vpc-0a1b2c3d}", "network.vpc"),
-        ("cloudmodel:network: {subnets: [subnet-1]}", "network.subnets"),
-        ("cloudmodel:network: {security_groups: [sg-1]}", "network.security_groups"),
         ("cloudmodel:signed: true", "signed"),
         ("cloudmodel:signed: a public key", "signed"),
         ("cloudmodel:policies: {level: mandatory}", "policies.level"),
@@ -351,3 +348,21 @@ def test_the_raw_map_is_what_pulumi_would_hand_to_a_program(stack_of: Any) -> No
     assert stack.raw.keys() == config.keys()
     for name, value in config.items():
         assert value in (stack.raw[name], json.loads(stack.raw[name]) if not isinstance(value, str) else value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("cloudmodel:network: {vpc: vpc-0a1b2c3d}", "subnets are required"),
+        ("cloudmodel:network: {security_groups: [sg-1]}", "subnets are required"),
+        ("cloudmodel:network: {subnets: [subnet-1]}", "nor the vpc that a group is to be made in"),
+        ("cloudmodel:network: {vpc: vpc-0a1b2c3d, subnets: [subnet-1, subnet-1]}", "subnets names one twice"),
+        ("cloudmodel:network: {subnets: [subnet-1], security_groups: [sg-1, sg-1]}", "security_groups names one twice"),
+        ("cloudmodel:network: {vpc: default, subnets: [subnet-1]}", "the id of a VPC"),
+        ("cloudmodel:capture: {percent: 101}", "less than or equal to 100"),
+        ("cloudmodel:capture: {percent: 1, retention_days: 0}", "greater than or equal to 1"),
+    ],
+)
+def test_a_network_or_a_capture_that_cannot_be_is_refused(local_stack: Any, lines: str, told: str) -> None:
+    with pytest.raises(SettingsInvalid, match=told):
+        local_stack(lines)

@@ -80,6 +80,8 @@ class Cloud(pulumi_mocks.Mocks):
         return f"{args.name}-id", known | stashed | args.inputs
 
     def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        if args.token == "aws:ec2/getManagedPrefixList:getManagedPrefixList":
+            return {"id": "pl-63a5400a", "name": args.args["name"]}, []
         assert args.token == "aws:index/getCallerIdentity:getCallerIdentity"
         return {"accountId": ACCOUNT, "arn": "arn", "id": ACCOUNT, "userId": "user"}, []
 

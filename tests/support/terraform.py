@@ -24,6 +24,7 @@ DEADLINE = 500
 TYPES = {
     "aws:s3/bucketObjectv2:BucketObjectv2": "aws_s3_object",
     "aws:iam/openIdConnectProvider:OpenIdConnectProvider": "aws_iam_openid_connect_provider",
+    "aws:ec2/securityGroup:SecurityGroup": "aws_security_group",
 }
 """Types whose name is not the token's in snake case."""
 NAMES = {("aws_cloudwatch_metric_alarm", "name"): "alarm_name", ("aws_sns_topic_subscription", "topic"): "topic_arn"}
@@ -141,9 +142,25 @@ def terraform_form(path: str, inputs: Mapping[str, Any], schema: Mapping[str, An
         if name in blocks:
             items = value if isinstance(value, list) else [value]
             found[name] = [terraform_form(f"{path}.{name}", item, blocks[name]["block"]) for item in items]
+        elif fields := _object_fields(attributes.get(name, {}).get("type")):
+            found[name] = [_whole(item, fields) for item in value]
         else:
             found[name] = _literal(value)
     return found
+
+
+def _object_fields(kind: Any) -> Iterable[str]:
+    """The names inside an attribute that is a collection of objects."""
+    match kind:
+        case [_, ["object", {**fields}]]:
+            return [str(name) for name in fields]
+    return []
+
+
+def _whole(item: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """An object of such an attribute: terraform wants every name in it, with null where nothing is said."""
+    said = {snake(name): _literal(value) for name, value in item.items()}
+    return {**dict.fromkeys(fields), **said}
 
 
 def _known(name: str, names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cloudmodel.localaws import model_data
+from cloudmodel.localaws import model_data, vpc
 from cloudmodel.localaws.logs import Pump, Stream
 from cloudmodel.localaws.serverless import OnDemand
 from cloudmodel.localaws.workers import NoRoom, Order, Pool, Worker
@@ -259,6 +259,8 @@ class Endpoints:
             model = backend._models.get(settings.get("ModelName"))
             if model is None:
                 raise NotReady(f'Could not find model "{settings.get("ModelName")}".')
+            if unmet := vpc.missing(backend.account_id, backend.region_name, model.vpc_config):
+                raise NotReady(f"Unable to provision the network of model {model.model_name}: {unmet}.")
             container = model.primary_container or (model.containers or [{}])[0]
             try:
                 data = model_data.fetch(backend.account_id, backend.partition, container)

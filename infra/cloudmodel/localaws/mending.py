@@ -39,6 +39,8 @@ def mend(sagemaker: type, autoscaling: type) -> None:
     import moto.sagemaker.models
     import moto.sagemaker.urls
     from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+    from moto.logs.exceptions import ResourceNotFoundException
+    from moto.logs.responses import LogsResponse
 
     moto.sagemaker.urls.url_paths["{0}/$"] = sagemaker.dispatch  # type: ignore[attr-defined]
     moto.applicationautoscaling.urls.url_paths["{0}/$"] = autoscaling.dispatch  # type: ignore[attr-defined]
@@ -61,6 +63,20 @@ def mend(sagemaker: type, autoscaling: type) -> None:
     IAMPolicyStatement.is_action_permitted = is_action_permitted  # type: ignore[method-assign]
 
     mend_identity_providers()
+
+    # A log group gets another key, or none. Moto takes a key with a new group only.
+    def associate(key: str | None) -> Callable[[Any], str]:
+        def action(self: Any) -> str:
+            group = self.logs_backend.groups.get(self._get_param("logGroupName"))
+            if group is None:
+                raise ResourceNotFoundException()
+            group.kms_key_id = self._get_param(key) if key else None
+            return ""
+
+        return action
+
+    LogsResponse.associate_kms_key = associate("kmsKeyId")  # type: ignore[attr-defined]
+    LogsResponse.disassociate_kms_key = associate(None)  # type: ignore[attr-defined]
 
     # Instance types are checked against botocore's present enum; moto's is a list of 2021. So are the dimensions.
     moto.sagemaker.models.FakeEndpointConfig.validate_instance_type = lambda self, instance_type: None  # type: ignore[method-assign]

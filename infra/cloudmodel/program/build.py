@@ -70,13 +70,15 @@ def declare(deployment: Deployment, standing: Standing | None) -> dict[str, obje
     from cloudmodel.program.aws.encryption import Encryption
     from cloudmodel.program.aws.endpoint import Endpoint
     from cloudmodel.program.aws.identity import Identity
+    from cloudmodel.program.aws.network import Network
     from cloudmodel.program.aws.storage import Storage
 
     encryption = Encryption(deployment)
     storage = Storage(deployment, encryption.arn)
     identity = Identity(deployment, storage.bucket, encryption.arn)
     alarms = Alarms(deployment, encryption)
-    endpoint = Endpoint(deployment, storage, identity, encryption, alarms, standing)
+    network = Network(deployment) if deployment.settings.network.subnets else None
+    endpoint = Endpoint(deployment, storage, identity, encryption, alarms, standing, network)
     if deployment.scales:
         Autoscaling(deployment, endpoint)
     dashboard = Dashboard(deployment, alarms)

@@ -15,6 +15,8 @@ def notes(deployment: Deployment) -> Iterator[str]:
             f"cloudmodel:instance {settings.instance} has local NVMe disks, which AWS encrypts by itself: "
             "the endpoint gets no key of cloudmodel:encryption, since SageMaker refuses one for such types"
         )
+    if len(settings.network.subnets) == 1:
+        yield "cloudmodel:network names one subnet: all instances stand in its availability zone and fall with it"
     if settings.capture.percent and settings.existing.bucket:
         yield (
             f"cloudmodel:capture writes into the bucket {settings.existing.bucket}, which is never changed here: "

@@ -63,6 +63,7 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
         {"Sid": "Decrypt", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:DescribeKey"], "Resource": key_arn},
         *([] if deployment.machine.nvme else [volume]),
         *(capture(deployment, bucket, key_arn) if deployment.settings.capture.percent else []),
+        *(interfaces(deployment) if deployment.settings.network.subnets else []),
         {
             "Sid": "Logs",
             "Effect": "Allow",
@@ -98,6 +99,35 @@ def capture(deployment: Deployment, bucket: str, key_arn: str) -> list[dict[str,
             "Resource": f"arn:{deployment.partition}:s3:::{bucket}/{deployment.capture_prefix}*",
         },
         {"Sid": "CaptureKey", "Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": key_arn},
+    ]
+
+
+def interfaces(deployment: Deployment) -> list[dict[str, Any]]:
+    """What SageMaker does in the role's name to put an instance into the platform's subnets. What describes takes no
+    resource but *."""
+    network = deployment.settings.network
+    own = deployment.arn("ec2", "network-interface/*")
+    subnets = [deployment.arn("ec2", f"subnet/{each}") for each in network.subnets]
+    groups = [deployment.arn("ec2", f"security-group/{each}") for each in network.security_groups or ("*",)]
+    things = ("DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")
+    return [
+        {
+            "Sid": "Interfaces",
+            "Effect": "Allow",
+            "Action": "ec2:CreateNetworkInterface",
+            "Resource": [own, *subnets, *groups],
+        },
+        {
+            "Sid": "OwnInterfaces",
+            "Effect": "Allow",
+            "Action": [
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+            ],
+            "Resource": own,
+        },
+        {"Sid": "Network", "Effect": "Allow", "Action": [f"ec2:Describe{each}" for each in things], "Resource": "*"},
     ]
 
 

@@ -6,7 +6,7 @@ not have. What is special to a type is in the file of its service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
 from cloudmodel.core.errors import Unsupported
@@ -24,6 +24,7 @@ from cloudmodel.provider import (
     cloudwatch,
     config,
     diffs,
+    ec2,
     iam,
     iam_account,
     kms,
@@ -45,9 +46,10 @@ WAY_OUT = "declare it for stacks whose target is aws only: Pulumi's own provider
 QUIET = ("tags", "forceDestroy", "skipDestroy")
 MANAGED: Mapping[str, Managed] = {
     each.type: each
-    for service in (s3, kms, iam, iam_account, sagemaker, autoscaling, cloudwatch, logs, sns)
+    for service in (s3, kms, iam, iam_account, sagemaker, autoscaling, cloudwatch, logs, sns, ec2)
     for each in service.TYPES
 }
+FUNCTIONS: Mapping[str, Callable[[Cloud, Properties], Properties]] = {**sts.FUNCTIONS, **ec2.FUNCTIONS}
 
 
 class AwsProvider:
@@ -131,7 +133,7 @@ class AwsProvider:
         return _managed(type).find(self._cloud(inputs), inputs)
 
     def invoke(self, token: str, arguments: Properties) -> Properties:
-        function = sts.FUNCTIONS.get(token)
+        function = FUNCTIONS.get(token)
         if function is None:
             raise Unsupported(f"the local AWS does not do the function {token}", where=token, hint=WAY_OUT)
         return function(self._cloud(arguments), arguments)

@@ -175,6 +175,17 @@ class Network(Settings):
     isolation: bool = True
     """The container has no network at all, neither in nor out."""
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.subnets and (self.vpc or self.security_groups):
+            raise ValueError("subnets are required where a vpc or security_groups are given")
+        if self.subnets and not self.security_groups and not self.vpc:
+            raise ValueError("names subnets and neither security_groups nor the vpc that a group is to be made in")
+        for name in ("subnets", "security_groups"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise ValueError(f"{name} names one twice")
+        return self
+
 
 class Encryption(Settings):
     key: Literal["create"] | KeyArn = "create"

@@ -155,6 +155,11 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile, *, pinn
             yield ("bundle",), "is required where cloudmodel:target is aws; cloudmodel package prints the digest"
         if settings.local is not None:
             yield ("local",), "is for stacks whose cloudmodel:target is local"
+    if settings.mode == "serverless":
+        if settings.capture.percent:
+            yield ("capture", "percent"), "must be 0: a serverless endpoint captures no data"
+        if settings.network.subnets:
+            yield ("network", "subnets"), "must be left out: a serverless endpoint stands in no VPC"
     scaling = settings.scaling
     if settings.mode == "realtime" and scaling.min < 1:
         yield ("scaling", "min"), "must be at least 1: a real-time endpoint cannot scale to zero"

@@ -20,6 +20,7 @@ from cloudmodel.program.aws import capture, rollout
 from cloudmodel.program.aws.alarms import Alarms
 from cloudmodel.program.aws.encryption import Encryption
 from cloudmodel.program.aws.identity import Identity
+from cloudmodel.program.aws.network import Network
 from cloudmodel.program.aws.storage import Storage
 from cloudmodel.program.deployment import VARIANT, Deployment
 from cloudmodel.program.standing import Fleet, Standing
@@ -51,6 +52,7 @@ class Endpoint(pulumi.ComponentResource):
         encryption: Encryption,
         alarms: Alarms,
         standing: Standing | None,
+        network: Network | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("cloudmodel:aws:Endpoint", "serving", None, opts)
@@ -72,12 +74,14 @@ class Endpoint(pulumi.ComponentResource):
             environment=environment,
             role=settings.existing.role,
             isolation=settings.network.isolation,
+            **({"network": settings.network.model_dump(mode="json")} if network else {}),
         )
         model = aws.sagemaker.Model(
             f"model-{loaded}",
             name=names.by_content(deployment.name, loaded),
             execution_role_arn=identity.arn,
             enable_network_isolation=settings.network.isolation,
+            vpc_config=network.vpc_config if network else None,
             primary_container={
                 "image": deployment.image.uri,
                 "model_data_url": storage.uri,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cloudmodel.provider.rules import autoscaling, cloudwatch, iam, kms, logs, s3, sagemaker, sns
+from cloudmodel.provider.rules import autoscaling, cloudwatch, ec2, iam, kms, logs, s3, sagemaker, sns
 from cloudmodel.provider.rules.form import Rule
 
 RULES: Mapping[str, Rule] = {
@@ -20,5 +20,6 @@ RULES: Mapping[str, Rule] = {
     **autoscaling.RULES,
     **cloudwatch.RULES,
     **logs.RULES,
+    **ec2.RULES,
     **sns.RULES,
 }
