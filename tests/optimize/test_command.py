@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import psutil
 import pytest
 
 from cloudmodel.bundle import archive
-from optimized_project import Optimized, cloudmodel
+from optimized_project import Optimized, cloudmodel, start, wait_for
 
 FINAL = 798
 
@@ -126,6 +128,20 @@ def test_resumed_search_takes_over_trials_and_measurements(optimized: Optimized,
     timed = {trial["id"]: trial["latency_ratio"] for trial in optimized.document["trials"]}
     assert {trial["id"]: trial["latency_ratio"] for trial in found["trials"]} == timed
     assert found["bundle"] == optimized.document["bundle"]
+
+
+def test_ctrl_c_keeps_the_trials_that_are_whole_and_leaves_no_process(optimized: Optimized, tmp_path: Path) -> None:
+    folder = project_with(optimized, tmp_path / "stopped")
+    with start("optimize", "--json", folder=folder) as running:
+        wait_for(lambda: list((folder / ".cloudmodel").glob("caches/optimize/artifacts/*/trial.json")), running)
+        children = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=300)
+    assert running.returncode == 8, err
+    error = json.loads(out)
+    assert "trials are kept" in error["message"]
+    assert "--resume" in error["hint"]
+    assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
 class Outside(HTMLParser):
