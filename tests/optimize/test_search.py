@@ -78,7 +78,7 @@ class Bench:
             Path(recipe.title), "same" if recipe.title in ("slim", "onnxscript") else recipe.title, found.size, []
         )
 
-    def answers(self, model: Path, sha256: str, data: Dataset, seconds: float) -> dict[str, Any]:
+    def answers(self, model: Path, sha256: str, data: Dataset) -> dict[str, Any]:
         self.asked[str(model), len(data)] += 1
         scores = np.tile(np.array([1.0, 0.99], np.float32), (len(data), 1))
         vector = np.tile(np.array([1.0, 0.0], np.float32), (len(data), 1))
@@ -111,7 +111,7 @@ class Bench:
 
 def search(bench: Bench, *names: str, training: Sequence[str] = (), **wish: Any) -> Found:
     data = SETS.selection
-    metric = metrics.fit("accuracy", bench.answers(Path("original"), "", data, 1), data, folder=Path())
+    metric = metrics.fit("accuracy", bench.answers(Path("original"), "", data), data, folder=Path())
     bench.asked.clear()
     recipes = tuple(Recipe(steps=(recipe.step(name),)) for name in names)
     trained = tuple(Recipe(steps=(recipe.step(name),)) for name in training)

@@ -85,9 +85,6 @@ class Search:
     def _each(self, task: str, trials: Sequence[Trial], work: Callable[[Trial], None]) -> None:
         for number, trial in enumerate(trials):
             self.report(Progress(task, number, len(trials), trial.recipe.title))
-            if not self.left:
-                trial.reason = "not tried: the budget was over"
-                continue
             try:
                 work(trial)
             except CloudmodelError as error:
@@ -95,6 +92,9 @@ class Search:
         self.report(Progress(task, len(trials), len(trials)))
 
     def _build(self, trial: Trial) -> None:
+        if not self.left:
+            trial.reason = "not tried: the budget was over"
+            return
         if reason := self.workshop.inapplicable(trial.recipe):
             trial.reason = reason
             return
@@ -110,8 +110,8 @@ class Search:
     def _ask(self, trial: Trial, data: Dataset) -> None:
         """Judge by what was seen, not by its bound: few rows cannot prove anything, and need not yet."""
         assert trial.made is not None
-        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, data, self.left)
-        answers = self.workshop.answers(trial.made.model, trial.made.sha256, data, self.left)
+        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, data)
+        answers = self.workshop.answers(trial.made.model, trial.made.sha256, data)
         trial.judged = judged = gate.judge(self.metric, original, answers, data, self.wish.demand)
         drop = -judged.delta.mid if self.metric.larger_is_better else judged.delta.mid
         slack = 1 / len(data) if self.metric.correct is not None else 0.0
@@ -219,7 +219,7 @@ class Search:
 
     def _choose(self) -> None:
         final, found = self.sets.final, self.found
-        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, final, self.left)
+        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, final)
         found.metric = self.metric.total(original, final)
         accepted = [trial for trial in found.trials if trial.accepted]
         if found.measured is None:
@@ -230,7 +230,7 @@ class Search:
             return
         chosen = max(accepted, key=self._merit)
         assert chosen.made is not None
-        answers = self.workshop.answers(chosen.made.model, chosen.made.sha256, final, self.left)
+        answers = self.workshop.answers(chosen.made.model, chosen.made.sha256, final)
         chosen.final = judged = gate.judge(self.metric, original, answers, final, self.wish.demand)
         found.verdict, found.needed = judged.verdict, judged.needed
         if judged.verdict is Verdict.MET:

@@ -28,6 +28,8 @@ from cloudmodel.optimize.techniques import find
 
 THROUGHPUT_BATCH = 32
 TRAINING = ("prune", "distill")
+ANSWERS = 900.0
+"""Seconds that a model may take for all rows of a set."""
 PATIENCE = 60.0
 """Seconds that a child has at least, however little of the budget is left: it was started in time."""
 
@@ -102,11 +104,12 @@ class Workshop:
         facts = self.cache.artifact(self.key(recipe), build)
         return Made(Path(facts["model"]), facts["sha256"], facts["size_bytes"], facts["evidence"])
 
-    def answers(self, model: Path, sha256: str, data: Dataset, seconds: float) -> dict[str, NDArray[Any]]:
-        """A model's answers to all rows of `data`, by output name in the model's order."""
+    def answers(self, model: Path, sha256: str, data: Dataset) -> dict[str, NDArray[Any]]:
+        """A model's answers to all rows of `data`, by output name in the model's order. Raises ChildDied after
+        ANSWERS seconds."""
 
         def ask(path: Path) -> None:
-            self._child(trial.ANSWER, {"model": str(model), "target": str(path), **self._rows(data)}, seconds)
+            self._child(trial.ANSWER, {"model": str(model), "target": str(path), **self._rows(data)}, ANSWERS)
 
         path = self.cache.answers(self._answers_key(sha256, data), ask)
         with np.load(path, allow_pickle=False) as found:
