@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -195,6 +196,29 @@ def test_p26_no_managed_policy_and_the_boundary_where_there_is_one(evaluate: Any
     role = evaluate(existing={"boundary": boundary}).one("Role").inputs
     assert role["permissionsBoundary"] == boundary
     assert not role.get("managedPolicyArns")
+
+
+def test_a_boundary_beside_a_role_that_exists_is_said_to_bound_nothing(
+    evaluate: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    boundary, role = f"arn:aws:iam::{ACCOUNT}:policy/boundary", f"arn:aws:iam::{ACCOUNT}:role/serving"
+    with caplog.at_level(logging.WARNING):
+        plan = evaluate(existing={"boundary": boundary, "role": role})
+    assert [each for each in caplog.records if "names a boundary" in each.getMessage() and role in each.getMessage()]
+    assert plan.of("Role") == []
+    assert plan.one("Model").inputs["executionRoleArn"] == role
+
+
+def test_what_stands_for_a_revision_says_which_and_which_commit_made_it(
+    evaluate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SHA", "a" * 40)
+    plan = evaluate()
+    tags = plan.one("EndpointConfiguration").inputs["tags"]
+    assert (tags["revision"], tags["commit"]) == (plan.outputs["revision"], "a" * 40)
+    assert "commit" not in plan.one("Endpoint").inputs["tags"]
+    own = evaluate(tags={"commit": "ours"}).one("EndpointConfiguration").inputs["tags"]
+    assert own["commit"] == "ours"
 
 
 def test_p30_everything_that_takes_tags_says_whose_it_is(evaluate: Any) -> None:

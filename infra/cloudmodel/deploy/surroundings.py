@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from cloudmodel.engine.state import State
 from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.program.aws.live import LOCAL_URL
 from cloudmodel.program.build import resolve_bundle
+from cloudmodel.program.commit import commit_of
 from cloudmodel.program.deployment import Deployment
 from cloudmodel.settings.model import Project, StackSettings
 
@@ -130,10 +130,10 @@ def expected(outcome: Outcome, options: Options) -> Outcome:
 
 def environment(folder: Path) -> dict[str, str]:
     """Who and what made an update, for the history."""
-    known = {"cloudmodel": tool_version(), "user": os.environ.get("USER", ""), "ci": os.environ.get("CI_JOB_URL", "")}
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
-        )
-        known["git.commit"] = commit.stdout.strip()
+    known = {
+        "cloudmodel": tool_version(),
+        "user": os.environ.get("USER", ""),
+        "ci": os.environ.get("CI_JOB_URL", ""),
+        "git.commit": commit_of(folder),
+    }
     return {key: value for key, value in known.items() if value}

@@ -13,6 +13,7 @@ from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import UsageError
 from cloudmodel.program.aws import live
+from cloudmodel.program.commit import commit_of
 from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.notes import notes
 from cloudmodel.program.standing import Standing
@@ -40,6 +41,7 @@ def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live
         archive=archive,
         digest=digest,
         account=aws.get_caller_identity().account_id,
+        commit=commit_of(folder),
     )
     deployment.check()
     for note in notes(deployment):

@@ -32,6 +32,7 @@ class Deployment:
     archive: Path
     digest: str
     account: str
+    commit: str = ""
 
     @property
     def region(self) -> str:
@@ -111,6 +112,16 @@ class Deployment:
             "managed-by": "cloudmodel",
             **self.settings.tags,
         }
+
+    def revision_tags(self, revision: str) -> dict[str, str]:
+        """The tags of what stands for one revision: they say which, and which commit first made it."""
+        made = {"commit": self.commit} if self.commit else {}
+        return {"revision": revision, **made, **self.tags}
+
+    @property
+    def kept_tags(self) -> list[str]:
+        """The paths of tags that stay as they were made: a later commit that changes nothing is no change."""
+        return [] if "commit" in self.settings.tags else ["tags.commit"]
 
     def identity_tag(self, token: str, name: str) -> dict[str, str]:
         """A tag that tells one resource of one stack from all others, for types whose name AWS makes up."""

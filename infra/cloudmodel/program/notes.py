@@ -22,3 +22,8 @@ def notes(deployment: Deployment) -> Iterator[str]:
             f"cloudmodel:capture writes into the bucket {settings.existing.bucket}, which is never changed here: "
             f"its own lifecycle must end what lies under {deployment.capture_prefix}"
         )
+    if settings.existing.boundary and settings.existing.role:
+        yield (
+            "cloudmodel:existing names a boundary for the roles that the stack makes, and the role "
+            f"{settings.existing.role}, so that it makes none: whether that one is bounded is the platform's to see to"
+        )

@@ -29,7 +29,8 @@ def settings(setup: Setup, stack: str) -> dict[str, dict[str, Any]]:
             "config": {
                 "aws:region": setup.region,
                 "aws:allowedAccountIds": [setup.account],
-                "cloudmodel:existing": {"boundary": setup.boundary_arn},
+                # A stack that is given its role makes none that could be bounded.
+                **({} if setup.existing.role else {"cloudmodel:existing": {"boundary": setup.boundary_arn}}),
             },
         },
     }

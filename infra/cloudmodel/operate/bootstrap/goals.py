@@ -122,7 +122,7 @@ def _roles(setup: Setup, key_arn: str) -> list[Goal]:
             "tags": setup.tags,
         },
     )
-    found = [] if setup.existing.boundary else [boundary]
+    found = [] if setup.existing.boundary or setup.existing.role else [boundary]
     policies = {"plan": documents.plan_policy(setup, key_arn), "apply": documents.apply_policy(setup, key_arn)}
     for what, seconds in (("plan", PLAN_SECONDS), ("apply", APPLY_SECONDS)):
         name = setup.own(what)

@@ -119,9 +119,10 @@ class Endpoint(pulumi.ComponentResource):
             production_variants=[
                 {**variant, "initial_instance_count": _instances(fleet), "model_name": model.name},
             ],
-            tags=deployment.tags,
+            tags=deployment.revision_tags(revision),
             opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=[COUNT] if deployment.scales and not fleet.fresh else None
+                parent=self,
+                ignore_changes=[*deployment.kept_tags, *([COUNT] if deployment.scales and not fleet.fresh else [])],
             ),
         )
         endpoint = aws.sagemaker.Endpoint(
