@@ -8,7 +8,7 @@ EDITABLE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation 
 PULUMI := github.com/pulumi/pulumi
 PULUMI_VERSION := $(PULUMI)/sdk/v3/go/common/version.Version
 
-.PHONY: demo test engine check lint types floors lock replace-paths smoke-aws changelog clean
+.PHONY: demo test engine check lint types floors lock replace-paths golden smoke-aws changelog clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -67,6 +67,10 @@ replace-paths: $(VENV)/.test
 # make smoke-aws IMAGE=111122223333.dkr.ecr.us-east-1.amazonaws.com/serving@sha256:... REGION=us-east-1
 smoke-aws: $(VENV)/.core
 	@BIN=$(BIN) IMAGE=$(IMAGE) REGION=$(REGION) tools/smoke_aws.sh
+
+# Writes the golden state again, where a change is meant to reach stacks that stand; review the difference.
+golden: $(VENV)/.test
+	PYTHONPATH=tests/support $(BIN)/python tools/golden.py
 
 # Moves the fragments of changelog.d/ into CHANGELOG.md: make changelog VERSION=0.1.0
 changelog: $(VENV)/.test
