@@ -1,0 +1,123 @@
+"""A PyTorch model from the project: a factory builds it, a file of weights fills it. Runs the factory's code: only in a
+confined child (`core.confined`)."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cloudmodel.core.errors import ModelUnreadable, ProjectInvalid, UnsafeModel
+from cloudmodel.formats.detect import detect
+from cloudmodel.optimize.data_files import function
+from cloudmodel.optimize.technique import Source
+from cloudmodel.optimize.training.modules import Module, line
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+"""The keys under which training scripts keep a state dict in a checkpoint."""
+PARALLEL = "module."
+"""What DataParallel writes before every name."""
+
+
+def load(source: Source) -> Module:
+    """The model in evaluation mode, on the CPU.
+
+    Raises ProjectInvalid where the factory fails or makes no module, or the weights fit another model; UnsafeModel
+    where the weights need code to be loaded; ModelUnreadable.
+    """
+    module = build(source.factory or "", source.folder)
+    if source.weights is not None:
+        fill(module, read_weights(source.folder / source.weights), where=str(source.weights))
+    return module.eval()
+
+
+def build(factory: str, folder: Path) -> Module:
+    """What `module:function`, imported from `folder`, returns without arguments. Raises ProjectInvalid."""
+    call = function(factory, folder)
+    try:
+        module = call()
+    except Exception as error:
+        raise ProjectInvalid(
+            f"The factory failed: {type(error).__name__}: {line(error)}",
+            where=factory,
+            hint="it is called without arguments, without network, and returns a torch.nn.Module",
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise ProjectInvalid(
+            f"The factory returned {type(module).__name__}", where=factory, hint="return a torch.nn.Module"
+        )
+    return module.cpu().float().eval()
+
+
+def read_weights(path: Path) -> Mapping[str, Any]:
+    """Tensors by name, from safetensors or a file of torch.save, read without running any code from it.
+
+    A checkpoint that holds the state dict under one of WRAPPERS is taken apart. Raises UnsafeModel, ModelUnreadable,
+    ProjectInvalid.
+    """
+    if not path.is_file():
+        raise ProjectInvalid("There is no such weights file", where=str(path), hint="check model.weights")
+    if detect(path) == "safetensors":
+        from safetensors.torch import load_file
+
+        try:
+            return dict(load_file(path))
+        except Exception as error:
+            raise ModelUnreadable(f"safetensors cannot read it: {line(error)}", where=str(path)) from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UnsafeModel(
+            f"The weights hold more than tensors: {line(error, 200)}",
+            where=str(path),
+            hint="save the state dict alone: torch.save(model.state_dict(), …), or use safetensors",
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelUnreadable(f"PyTorch cannot read it: {line(error)}", where=str(path)) from None
+    return _state(content, path)
+
+
+def fill(module: Module, weights: Mapping[str, Any], *, where: str) -> None:
+    """Copy `weights` into the module. Raises ProjectInvalid naming the first tensors that do not fit."""
+    own = module.state_dict()
+    if weights and all(name.startswith(PARALLEL) for name in weights) and not any(n.startswith(PARALLEL) for n in own):
+        weights = {name.removeprefix(PARALLEL): tensor for name, tensor in weights.items()}
+    wrong = [f"{name} is missing" for name in own if name not in weights]
+    wrong += [f"{name} is unknown to the model" for name in weights if name not in own]
+    wrong += [
+        f"{name} is {list(tensor.shape)}, the model has {list(own[name].shape)}"
+        for name, tensor in weights.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ProjectInvalid(
+            f"The weights are those of another model: {'; '.join(wrong[:3])}{more}",
+            where=where,
+            hint="check model.weights against the factory in model.source",
+        )
+    with torch.no_grad():
+        module.load_state_dict(dict(weights))
+
+
+def _state(content: Any, path: Path) -> Mapping[str, Any]:
+    for _ in range(2):
+        if (
+            isinstance(content, Mapping)
+            and content
+            and all(isinstance(each, torch.Tensor) for each in content.values())
+        ):
+            return {str(name): tensor for name, tensor in content.items()}
+        inner = (
+            next((content[key] for key in WRAPPERS if key in content), None) if isinstance(content, Mapping) else None
+        )
+        if inner is None:
+            break
+        content = inner
+    raise ProjectInvalid(
+        "The weights file holds no state dict", where=str(path), hint="write torch.save(model.state_dict(), …)"
+    )
