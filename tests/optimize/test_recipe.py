@@ -62,3 +62,17 @@ def test_every_technique_of_the_table_is_one(name: str) -> None:
     assert found.name == name
     assert found.family in ("graph", "quantize", "prune", "distill")
     assert recipe.step(name).values() == found.parameters()
+
+
+@pytest.mark.parametrize(("name", "why"), [("keras-quantize", "no ONNX form"), ("tf-mot", "refuses Keras 3")])
+def test_what_is_deliberately_not_offered_says_why(name: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is not offered") as raised:
+        recipe.step(name)
+    assert why in str(raised.value.hint)
+
+
+def test_steps_that_train_are_read_without_the_libraries_that_they_need() -> None:
+    steps = recipe.parse([{"technique": "prune", "ratio": 0.25}, {"technique": "static-int8"}]).steps
+    assert steps[0].values().model_dump()["ratio"] == 0.25
+    with pytest.raises(UsageError, match=r"ratio: Input should be less than 0\.95"):
+        recipe.step("prune", ratio=1.0)

@@ -30,7 +30,12 @@ def training(families: Sequence[str], int8: Mapping[str, Any]) -> tuple[Recipe, 
     return tuple(recipes)
 
 
-TRAINED: tuple[tuple[str, dict[str, Any]], ...] = ()
+TRAINED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("prune", {"ratio": 0.25}),
+    ("prune", {"ratio": 0.5}),
+    ("prune-trees", {}),
+    ("distill", {"width": 0.5, "depth": 0.5}),
+)
 """Training techniques with the parameters that are tried, the mildest first."""
 
 

@@ -19,12 +19,26 @@ TECHNIQUES: Mapping[str, str] = {
     "dynamic-int8": "quantize.dynamic:DynamicInt8",
     "static-int8": "quantize.static:StaticInt8",
     "weight-only": "quantize.weight_only:WeightOnly",
+    "torch-dynamic-int8": "quantize.torch_dynamic:TorchDynamicInt8",
+    "prune": "prune.structured:Prune",
+    "magnitude-prune": "prune.magnitude:MagnitudePrune",
+    "prune-trees": "prune.trees:PruneTrees",
+    "distill": "distill.distill:Distill",
 }
 """A technique's name -> `module:Class` below `cloudmodel.optimize`."""
+
+NOT_OFFERED: Mapping[str, str] = {
+    "keras-quantize": "Keras' quantize keeps the Keras model and has no ONNX form; use static-int8 or dynamic-int8",
+    "tf-mot": "TF-MOT refuses Keras 3 models (it takes tf-keras ones only); give a PyTorch factory to prune, or use"
+    " static-int8",
+}
+"""Techniques that are known and deliberately not done: see docs/decisions/2026-11-25-training.md."""
 
 
 def find(name: str, *, where: str | None = None) -> Technique:
     """The technique that a recipe calls `name`. Raises UsageError naming the nearest one."""
+    if name in NOT_OFFERED:
+        raise UsageError(f"{name} is not offered", where=where, hint=NOT_OFFERED[name])
     if name not in TECHNIQUES:
         near = " or ".join(get_close_matches(name, TECHNIQUES))
         raise UsageError(

@@ -1,0 +1,1 @@
+"""Pruning: channels, single weights, trees."""
