@@ -80,8 +80,8 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     material = Material(
         signature=request.signature, source=request.source, metric=request.metric, folder=request.folder, seed=SEED
     )
-    trained = request.source and (request.source.weights or request.source.folder)
-    original = Artifact(model, trained)
+    source = request.source
+    original = Artifact(model, None if source is None else source.weights or source.folder)
     with tempfile.TemporaryDirectory(prefix="cloudmodel-optimize-") as work:
         workshop = Workshop(
             original, material, divided, root=request.cache, work=Path(work), reuse=request.resume, report=report
