@@ -71,10 +71,15 @@ class Evil:
         return (Path.touch, (self.path.with_name("ran"),))
 
 
+def cut_short(path: Path) -> None:
+    plain(path)
+    os.truncate(path, 500)
+
+
 BAD_WEIGHTS: dict[str, tuple[Callable[[Path], Any], type[CloudmodelError], str]] = {
     "code": (lambda path: torch.save({"a": Evil(path)}, path), UnsafeModel, "more than tensors"),
     "a whole module": (lambda path: torch.save(torch_nets.branching(), path), UnsafeModel, "more than tensors"),
-    "cut short": (lambda path: (plain(path), os.truncate(path, 500)), ModelUnreadable, "cannot read"),
+    "cut short": (cut_short, ModelUnreadable, "cannot read"),
     "text": (lambda path: path.write_text("weights"), UnsafeModel, "more than tensors"),
     "no state dict": (lambda path: torch.save([1, 2], path), ProjectInvalid, "no state dict"),
     "missing": (
@@ -170,7 +175,7 @@ def test_the_child_s_own_error_comes_through(tmp_path: Path) -> None:
 
 def test_an_export_has_the_signature_s_names_and_open_dimensions(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    arrays = {"tokens": random.integers(0, 50, (8, 6)), "mask": np.ones((8, 6), np.float32)}
+    arrays: dict[str, Any] = {"tokens": random.integers(0, 50, (8, 6)), "mask": np.ones((8, 6), np.float32)}
     module = torch_nets.lookup().eval()
     with modules.quiet():
         written = export.export(module, arrays, TOKENS, tmp_path)
@@ -183,7 +188,10 @@ def test_an_export_has_the_signature_s_names_and_open_dimensions(tmp_path: Path)
     assert [value.name for value in model.graph.output] == ["output_0", "output_1"]
     session = onnxruntime.InferenceSession(str(written.model), providers=["CPUExecutionProvider"])
     for batch, length in ((1, 2), (5, 11)):
-        rows = {"tokens": random.integers(0, 50, (batch, length)), "mask": np.ones((batch, length), np.float32)}
+        rows: dict[str, Any] = {
+            "tokens": random.integers(0, 50, (batch, length)),
+            "mask": np.ones((batch, length), np.float32),
+        }
         wanted = modules.answers(module, rows, TOKENS)
         for left, right in zip(wanted.values(), session.run(None, rows), strict=True):
             np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
