@@ -73,6 +73,8 @@ def test_what_is_made_of_its_value_is_gone_while_the_rest_changes(world: Any, ki
     result = world.up(lambda: gated(kit, "large")).raise_error()
 
     assert done(world) == AROUND
+    reasons = {step.name: step.replace_reasons for step in result.steps if step.op.value == "create-replacement"}
+    assert reasons == {"stash": ("input",), "scaler": ("zone",), "policy": ("zone",)}
     assert kit.ops(planned) == kit.ops(result)
     assert kit.changes(world.up(lambda: gated(kit, "large")).raise_error()) == []
 

@@ -43,6 +43,7 @@ class Deployment:
         self._seen: set[str] = set()
         self._found_under: dict[str, str] = {}
         self._being_deleted: dict[str, threading.Event] = {}
+        self._cleared: dict[str, tuple[str, ...]] = {}  # what made room for another in this run, and by which paths
 
     # What the program asks
 
@@ -166,7 +167,8 @@ class Deployment:
             made = self._checked(goal, urn, provider, None, Op.CREATE)
             return self.executor.create(made, provider, step=Step(op=Op.CREATE, urn=urn, type=goal.type, new=made))
         if old.pending_replacement:
-            return self._recreate(goal, urn, provider, old, Step(op=Op.REPLACE, urn=urn, type=goal.type, old=old))
+            step = Step(op=Op.REPLACE, urn=urn, type=goal.type, old=old)
+            return self._recreate(goal, urn, provider, step, self._cleared.get(urn, ()))
         goal = replace(goal, inputs=with_ignored(goal.inputs, old.inputs, goal.ignore_changes))
         made = self._checked(goal, urn, provider, old, Op.UPDATE)
         decision = self._decided(goal, provider, old, made)
@@ -254,11 +256,11 @@ class Deployment:
             creation = replace(step, op=Op.CREATE_REPLACEMENT)
             return self.executor.create(made, provider, step=creation, also=(step,), doomed=old)
         self._make_room(old, step)
-        return self._recreate(goal, old.urn, provider, old, step)
+        return self._recreate(goal, old.urn, provider, step, step.replace_reasons)
 
-    def _recreate(self, goal: Goal, urn: str, provider: Provider, old: Resource, step: Step) -> Resource:
+    def _recreate(self, goal: Goal, urn: str, provider: Provider, step: Step, reasons: tuple[str, ...]) -> Resource:
         made = replace(self._checked(goal, urn, provider, None, Op.REPLACE), id="")
-        creation = replace(step, op=Op.CREATE_REPLACEMENT)
+        creation = replace(step, op=Op.CREATE_REPLACEMENT, replace_reasons=reasons)
         return self.executor.create(made, provider, step=creation, also=(step,))
 
     def _make_room(self, root: Resource, step: Step) -> None:
@@ -300,6 +302,7 @@ class Deployment:
             with self._lock:
                 if dependent.urn in self._seen:
                     continue
+                self._cleared[dependent.urn] = difference.replaces
                 self._being_deleted[dependent.urn] = threading.Event()
             replaced.add(dependent.urn)
             claimed.append(dependent)
