@@ -151,10 +151,10 @@ def _endpoint(name: str, data: str, threshold: int) -> list[Row]:
             (
                 f"alarm-{metric}-{name}",
                 "aws:cloudwatch/metricAlarm:MetricAlarm",
-                alarm | {"name": f"{name}-{metric}", "metricName": metric, "threshold": threshold} | tags,
+                alarm | {"name": f"{name}-{metric}", "metricName": metric, "threshold": limit} | tags,
                 [],
             )
-            for metric in ("Invocation5XXErrors", "Invocation4XXErrors")
+            for metric, limit in (("Invocation5XXErrors", threshold), ("Invocation4XXErrors", 5))
         ),
     ]
 
