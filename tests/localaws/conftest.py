@@ -78,6 +78,7 @@ class Cloud:
         self.runtime = self.client("sagemaker-runtime")
         self.scaling = self.client("application-autoscaling")
         self.logs = self.client("logs")
+        self.cloudwatch = self.client("cloudwatch")
         self._numbers = iter(range(10**6))
 
     def client(self, service: str, **config: Any) -> Any:
@@ -186,12 +187,30 @@ class Cloud:
         assert found is not None
         return found
 
+    def clock(self, *, speed: float | None = None, forward: float = 0.0) -> float:
+        """Set the local AWS's clock; what it shows then."""
+        return server.set_clock(self.home, speed=speed, forward=forward)
+
+    def stage(self, name: str) -> tuple[str, str] | None:
+        """Status and message of the first variant of the deployment that is on its way; None where none is."""
+        pending = self.sagemaker.describe_endpoint(EndpointName=name).get("PendingDeploymentSummary")
+        if not pending:
+            return None
+        (status,) = pending["ProductionVariants"][0]["VariantStatus"]
+        return status["Status"], status["StatusMessage"]
+
+    def baking(self, name: str, message: str = "Baking") -> None:
+        """Return when a deployment bakes, and says `message` of it."""
+        self.until(lambda: (self.stage(name) or ("", ""))[1].startswith(message))
+
     def clear(self) -> None:
-        """Delete all endpoints, so that their workers end."""
+        """Delete all endpoints, so that their workers end; the clock goes as usual again."""
+        self.clock(speed=1e5)
         for entry in self.sagemaker.list_endpoints()["Endpoints"]:
             name = entry["EndpointName"]
             if self.settled(name)["EndpointStatus"] != "Deleting":
                 self.delete(name)
+        self.clock(speed=1)
 
 
 @pytest.fixture(scope="session")

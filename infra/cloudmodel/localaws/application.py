@@ -18,24 +18,39 @@ from typing import Any
 from botocore.model import OperationNotFoundError
 from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloudmodel.localaws.alarms import Alarms, LocalCloudWatch
 from cloudmodel.localaws.answers import Answer, Request, error
 from cloudmodel.localaws.asynchronous import Asynchronous
 from cloudmodel.localaws.autoscaling import LocalAutoScaling, forget_endpoint
 from cloudmodel.localaws.capture import Capture
+from cloudmodel.localaws.clock import Clock
 from cloudmodel.localaws.endpoints import Endpoints, Key
 from cloudmodel.localaws.faults import PATH as FAULTS
 from cloudmodel.localaws.faults import Faults
 from cloudmodel.localaws.logs import Pump
 from cloudmodel.localaws.mending import mend
+from cloudmodel.localaws.metrics import Metrics, tell_moto
+from cloudmodel.localaws.rollout import Rollouts
 from cloudmodel.localaws.runtime import PATH, Limits, Runtime
 from cloudmodel.localaws.sagemaker import LocalSageMaker
 from cloudmodel.localaws.workers import Pool, resident
 
 STATUS = "/_cloudmodel/status"
 RESET = "/_cloudmodel/reset"
+CLOCK = "/_cloudmodel/clock"
 INSTANCE_HEADER = "x-cloudmodel-instance"
 _HTML = re.compile(rb"\s*<!doctype html", re.IGNORECASE)
+
+
+class _Clock(BaseModel):
+    """What the clock may be told; bounds keep a mistyped year from being one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    speed: float | None = Field(default=None, ge=0, le=1e6)
+    forward: float = Field(default=0, ge=0, le=1e8)
 
 
 class Application:
@@ -51,10 +66,21 @@ class Application:
         self._faults = Faults()
         # Moto's backends are not safe from several threads. They are Python under the GIL: one lock costs little.
         self._lock = threading.RLock()
-        self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, on_deleted=self._forget)
-        self._runtime = Runtime(self._endpoints, Capture(self._lock), limits, get_account_id_from, region)
+        self._clock = Clock()
+        self._metrics = Metrics(self._clock)
+        self._told = tell_moto(self._metrics)
+        alarms = Alarms(self._clock, self._metrics)
+        rollouts = Rollouts(alarms, self._lock)
+        self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, rollouts, on_deleted=self._forget)
+        self._runtime = Runtime(
+            self._endpoints, Capture(self._lock), self._metrics, limits, get_account_id_from, region
+        )
         self._asynchronous = Asynchronous(self._runtime, self._lock, get_account_id_from, region)
-        mend(type("SageMaker", (LocalSageMaker,), {"endpoints": self._endpoints}), LocalAutoScaling)
+        mend(
+            type("SageMaker", (LocalSageMaker,), {"endpoints": self._endpoints}),
+            LocalAutoScaling,
+            type("CloudWatch", (LocalCloudWatch,), {"alarms": alarms}),
+        )
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -94,6 +120,7 @@ class Application:
             self._endpoints.close()
             moto_api_backend.reset()
             self._faults.order(b"[]")
+            self._metrics.forget()
             self.instance_id = secrets.token_hex(8)
         self._on_reset(self.instance_id)
 
@@ -102,6 +129,8 @@ class Application:
             return _json(200, self.status())
         if request.path == RESET or request.path == "/moto-api/reset":
             return self._reset(request)
+        if request.path == CLOCK:
+            return self._set_clock(request)
         if request.path == FAULTS:
             return self._order(request)
         if fault := self._faults.answer(request):
@@ -121,7 +150,6 @@ class Application:
         self._asynchronous.forget(key)
 
     def _reset(self, request: Request) -> Answer:
-        """Only for who knows the instance: a page in a browser, or a client of an earlier instance, does not."""
         if not self._knows_us(request):
             return STRANGER
         self.reset()
@@ -136,7 +164,19 @@ class Application:
             return _json(400, {"message": str(unfit)})
         return _json(200, {})
 
+    def _set_clock(self, request: Request) -> Answer:
+        """`{"speed": …, "forward": seconds}`, both optional."""
+        if not self._knows_us(request):
+            return STRANGER
+        try:
+            wish = _Clock.model_validate_json(request.body or b"{}")
+        except ValidationError as problem:
+            return _json(400, {"message": str(problem)})
+        self._clock.set(speed=wish.speed, forward=wish.forward)
+        return _json(200, {"now": self._clock.now(), "speed": self._clock.speed})
+
     def _knows_us(self, request: Request) -> bool:
+        """A page in a browser, or a client of an earlier instance, does not."""
         return request.method == "POST" and request.headers.get(INSTANCE_HEADER) == self.instance_id
 
     def _ask_moto(self, request: Request, environ: dict[str, Any]) -> Answer:

@@ -10,12 +10,14 @@ import secrets
 import struct
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cloudmodel.localaws import model_data, vpc
+from cloudmodel.localaws.fleet import Fleet, Variant
 from cloudmodel.localaws.logs import Pump, Stream
+from cloudmodel.localaws.rollout import Plan, Rollouts, Shift
 from cloudmodel.localaws.serverless import OnDemand
 from cloudmodel.localaws.workers import NoRoom, Order, Pool, Worker
 
@@ -29,72 +31,6 @@ REASON_LENGTH = 1024
 STARTUP_TIMEOUT = 240.0
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A production variant that serves."""
-
-    name: str
-    weight: float
-    worker: Worker | OnDemand
-    stream: Stream
-
-
-class Fleet:
-    """What answers for an endpoint. Requests `enter` and `leave`; after `close` none enters any more.
-
-    `capture` is the configuration's DataCaptureConfig, empty where it has none. `queued`: requests come through S3 and
-    a queue, and not otherwise.
-    """
-
-    def __init__(self, variants: tuple[Variant, ...], capture: Mapping[str, Any], *, queued: bool = False) -> None:
-        self.variants = variants
-        self.capture = capture
-        self.queued = queued
-        self._credit: dict[str, float] = {}
-        self._active = 0
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def enter(self) -> bool:
-        """Whether this fleet takes one more request."""
-        with self._changed:
-            if self._closed:
-                return False
-            self._active += 1
-            return True
-
-    def leave(self) -> None:
-        """End of a request that entered."""
-        with self._changed:
-            self._active -= 1
-            self._changed.notify_all()
-
-    def choose(self, wanted: str | None) -> Variant | None:
-        """The variant that a request names, else the one whose turn it is; None where there is none.
-
-        Turns follow the weights as evenly as they can (smooth weighted round robin): of 4 requests at 3 to 1 the
-        second variant has exactly one. SageMaker draws lots; on average that is the same.
-        """
-        with self._changed:
-            variants = self.variants
-            if wanted is not None:
-                return next((variant for variant in variants if variant.name == wanted), None)
-            total = sum(variant.weight for variant in variants)
-            if not total:
-                return None
-            for variant in variants:
-                self._credit[variant.name] = self._credit.get(variant.name, 0.0) + variant.weight
-            chosen = max(variants, key=lambda variant: self._credit[variant.name])
-            self._credit[chosen.name] -= total
-            return chosen
-
-    def close(self, timeout: float) -> None:
-        """Let nobody in, and return when the last one has left or after `timeout` seconds."""
-        with self._changed:
-            self._closed = True
-            self._changed.wait_for(lambda: not self._active, timeout)
-
-
 class NotReady(Exception):
     """Why an endpoint cannot serve; the message becomes its FailureReason."""
 
@@ -102,16 +38,21 @@ class NotReady(Exception):
 class Endpoints:
     """All endpoints of the local AWS. `lock` is the lock of moto's backends."""
 
-    def __init__(self, pool: Pool, pump: Pump, lock: Any, *, on_deleted: Callable[[Key], None]) -> None:
+    def __init__(
+        self, pool: Pool, pump: Pump, lock: Any, rollouts: Rollouts, *, on_deleted: Callable[[Key], None]
+    ) -> None:
         self._pool = pool
         self._pump = pump
         self._lock = lock
+        self._rollouts = rollouts
         self._on_deleted = on_deleted
         self._fleets: dict[Key, Fleet] = {}
+        self._shifts: dict[Key, Shift[Fleet]] = {}
 
     def fleet(self, key: Key) -> Fleet | None:
-        """What serves an endpoint now."""
-        return self._fleets.get(key)
+        """What serves the next request of an endpoint."""
+        shift = self._shifts.get(key)
+        return shift.fleet if shift is not None and shift.turns() else self._fleets.get(key)
 
     def create(self, backend: Any, endpoint: Any) -> None:
         """Begin to bring up an endpoint that moto has just made. Called under the lock, like the next three."""
@@ -120,11 +61,14 @@ class Endpoints:
         endpoint.production_variants = _summaries(config, current=False)
         self._begin(self._bring_up, backend, endpoint, config)
 
-    def update(self, backend: Any, endpoint: Any, config: Any, retained: Mapping[str, Mapping[str, Any]]) -> None:
-        """Begin to move an endpoint to `config`; `retained` are fields of variants that keep their present value."""
+    def update(
+        self, backend: Any, endpoint: Any, config: Any, retained: Mapping[str, Mapping[str, Any]], plan: Plan
+    ) -> None:
+        """Begin to move an endpoint to `config` as `plan` says; `retained` are fields of variants that keep their
+        present value."""
         endpoint.endpoint_status = "Updating"
         endpoint.last_modified_time = _now()
-        self._begin(self._move, backend, endpoint, config, retained)
+        self._begin(self._move, backend, endpoint, config, retained, plan)
 
     def scale(self, backend: Any, endpoint: Any, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         """Begin to change weights and capacities: `wanted` maps a variant to some of the fields of SCALED."""
@@ -139,11 +83,14 @@ class Endpoints:
         """Begin to delete an endpoint."""
         endpoint.endpoint_status = "Deleting"
         endpoint.last_modified_time = _now()
+        self._rollouts.interrupt()
         self._begin(self._take_down, backend, endpoint)
 
     def close(self) -> None:
         """Stop serving everything. Called under the lock; the processes end in the background."""
         fleets, self._fleets = self._fleets, {}
+        self._shifts = {}
+        self._rollouts.interrupt()
         for fleet in fleets.values():
             self._begin(self._retire, fleet)
 
@@ -168,25 +115,44 @@ class Endpoints:
         if not wanted:
             self._retire(fleet)
 
-    def _move(self, backend: Any, endpoint: Any, config: Any, retained: Mapping[str, Mapping[str, Any]]) -> None:
+    def _move(
+        self, backend: Any, endpoint: Any, config: Any, retained: Mapping[str, Mapping[str, Any]], plan: Plan
+    ) -> None:
+        def wanted() -> bool:
+            return _is_current(backend, endpoint, "Updating")
+
         try:
-            fleet = self._fleet_of(backend, endpoint, config)
+            green = self._fleet_of(backend, endpoint, config)
         except NotReady as problem:
             with self._lock:
-                if _is_current(backend, endpoint, "Updating"):
+                if wanted():
                     _fail(endpoint, "InService", str(problem))
             return
+        key, shift = _key(backend, endpoint), Shift(green)
         with self._lock:
-            wanted = _is_current(backend, endpoint, "Updating")
-            if wanted:
+            if wanted():
+                self._shifts[key] = shift
+        try:
+            reason = self._rollouts.carry(plan, backend, endpoint, config, shift, wanted)
+        except Exception as error:  # as below: it must not stay in transition for ever
+            reason = f"{type(error).__name__}: {error}"
+        with self._lock:
+            if self._shifts.get(key) is shift:
+                del self._shifts[key]
+            if wanted() and reason is not None:
+                endpoint.endpoint_status = "RollingBack"
+            elif wanted():
                 _show(endpoint, "InService", config)
                 endpoint.production_variants = _summaries(config)
                 for summary in endpoint.production_variants:
                     summary.update(retained.get(summary["VariantName"], {}))
-                _weigh(fleet, endpoint)
-                key = _key(backend, endpoint)
-                fleet, self._fleets[key] = self._fleets[key], fleet
-        self._retire(fleet)  # the old one, or a new one that came too late
+                _weigh(green, endpoint)
+                green, self._fleets[key] = self._fleets[key], green
+        if reason is not None:
+            with self._lock:
+                if _is_current(backend, endpoint, "RollingBack"):
+                    _fail(endpoint, "InService", reason)
+        self._retire(green)  # the old one, or the new one that came too late or was sent back
 
     def _settle(self, backend: Any, endpoint: Any) -> None:
         with self._lock:
@@ -251,7 +217,8 @@ class Endpoints:
         except Exception as error:  # a full disk, say: an endpoint must not stay in transition for ever
             self._give_back(variants)
             raise NotReady(f"{type(error).__name__}: {error}") from error
-        return Fleet(variants, config.data_capture_config or {}, queued=bool(config.async_inference_config))
+        name, capture = config.endpoint_config_name, config.data_capture_config or {}
+        return Fleet(name, variants, capture, queued=bool(config.async_inference_config))
 
     def _variant_of(self, backend: Any, endpoint: Any, settings: Mapping[str, Any]) -> Variant:
         name = settings["VariantName"]
@@ -286,7 +253,8 @@ class Endpoints:
             self._pump,
         )
         worker.listen(stream)
-        return Variant(name, settings.get("InitialVariantWeight", 1.0), worker, stream)
+        count = settings.get("InitialInstanceCount") or 1
+        return Variant(name, settings.get("InitialVariantWeight", 1.0), count, worker, stream)
 
 
 def startup_timeout(settings: Mapping[str, Any]) -> float:
@@ -317,6 +285,7 @@ def _show(endpoint: Any, status: str, config: Any) -> None:
     """Let Describe tell of `config`."""
     endpoint.endpoint_status = status
     endpoint.failure_reason = None
+    endpoint.pending_deployment_summary = None
     endpoint.endpoint_config_name = config.endpoint_config_name
     capture = config.data_capture_config
     status_of_capture = {
@@ -331,6 +300,7 @@ def _show(endpoint: Any, status: str, config: Any) -> None:
 def _fail(endpoint: Any, status: str, reason: str) -> None:
     endpoint.endpoint_status = status
     endpoint.failure_reason = reason[:REASON_LENGTH]
+    endpoint.pending_deployment_summary = None
     endpoint.last_modified_time = _now()
 
 
@@ -364,7 +334,14 @@ def _summaries(config: Any, *, current: bool = True) -> list[dict[str, Any]]:
 
 def _weigh(fleet: Fleet, endpoint: Any) -> None:
     shown = {summary["VariantName"]: summary for summary in endpoint.production_variants}
-    fleet.variants = tuple(replace(variant, weight=shown[variant.name]["CurrentWeight"]) for variant in fleet.variants)
+    fleet.variants = tuple(
+        replace(
+            variant,
+            weight=shown[variant.name]["CurrentWeight"],
+            instances=shown[variant.name].get("CurrentInstanceCount", variant.instances),
+        )
+        for variant in fleet.variants
+    )
     for variant in fleet.variants:
         if isinstance(variant.worker, OnDemand):
             variant.worker.configure(shown[variant.name]["CurrentServerlessConfig"])

@@ -32,10 +32,11 @@ def applies(conditions: Mapping[str, Mapping[str, Any]], incoming: Mapping[str, 
     return True
 
 
-def mend(sagemaker: type, autoscaling: type) -> None:
-    """Mend moto in this process, and let it answer with these two response classes. Call it once, before serving."""
+def mend(sagemaker: type, autoscaling: type, cloudwatch: type) -> None:
+    """Mend moto in this process, and let it answer with these response classes. Call it once, before serving."""
     import moto.applicationautoscaling.models
     import moto.applicationautoscaling.urls
+    import moto.cloudwatch.urls
     import moto.sagemaker.models
     import moto.sagemaker.urls
     from moto.iam.access_control import IAMPolicyStatement, PermissionResult
@@ -44,6 +45,7 @@ def mend(sagemaker: type, autoscaling: type) -> None:
 
     moto.sagemaker.urls.url_paths["{0}/$"] = sagemaker.dispatch  # type: ignore[attr-defined]
     moto.applicationautoscaling.urls.url_paths["{0}/$"] = autoscaling.dispatch  # type: ignore[attr-defined]
+    moto.cloudwatch.urls.url_paths["{0}/$"] = cloudwatch.dispatch  # type: ignore[attr-defined]
 
     # A statement whose condition is not met does not apply. Moto takes operators that it does not know, Bool among
     # them, for met, and unmet ones for a denial: under a TLS-only bucket policy it refuses every PutObject.

@@ -15,7 +15,9 @@ from cloudmodel.localaws.answers import Answer, Request, error
 from cloudmodel.localaws.capture import Capture, Exchange, Place
 from cloudmodel.localaws.connections import Reply
 from cloudmodel.localaws.constraints import violations
-from cloudmodel.localaws.endpoints import Endpoints, Fleet, Key, Variant
+from cloudmodel.localaws.endpoints import Endpoints, Key
+from cloudmodel.localaws.fleet import Fleet, Variant
+from cloudmodel.localaws.metrics import Metrics, Served
 from cloudmodel.localaws.serverless import OnDemand
 from cloudmodel.localaws.workers import NoRoom
 
@@ -66,16 +68,24 @@ class Runtime:
     """Answers invocations. It never takes the lock of the backends."""
 
     def __init__(
-        self, endpoints: Endpoints, capture: Capture, limits: Limits, account_of: Callable[[str], str], region: str
+        self,
+        endpoints: Endpoints,
+        capture: Capture,
+        metrics: Metrics,
+        limits: Limits,
+        account_of: Callable[[str], str],
+        region: str,
     ) -> None:
         self._endpoints = endpoints
         self._capture = capture
+        self._metrics = metrics
         self._limits = limits
         self._account_of = account_of
         self._region = region
 
     def __call__(self, request: Request, name: str) -> Answer:
         """One InvokeEndpoint."""
+        began = time.monotonic()
         access_key, region, _ = request.scope
         account = self._account_of(access_key)
         passed = {
@@ -91,7 +101,8 @@ class Runtime:
             )
         if problem is not None:
             return error(request, 400, "ValidationError", problem)
-        fleet = self.enter((account, region or self._region, name))
+        region = region or self._region
+        fleet = self.enter((account, region, name))
         if fleet is None:
             return error(request, 400, "ValidationError", f"Endpoint {name} of account {account} not found.")
         try:
@@ -103,10 +114,18 @@ class Runtime:
                 what = passed.get("TargetVariant", "with a weight above 0")
                 return error(request, 400, "ValidationError", f"Variant {what} not found for endpoint {name}.")
             headers = {PASSED[member]: value for member, value in passed.items()}
-            answer = self._answer(request, variant, headers)
+            asked = time.monotonic()
+            try:
+                reply = self.ask(variant, request.body, headers, self._limits.invocation)
+            except Throttled as problem:
+                return error(request, 429, "ThrottlingException", str(problem))
+            model = time.monotonic() - asked
+            answer = _presented(request, variant, reply)
             if fleet.capture and answer.status == HTTPStatus.OK:
-                place = Place(account, partition(region or self._region), name, variant.name, fleet.capture)
+                place = Place(account, partition(region), name, variant.name, fleet.capture)
                 self._capture.take(place, _exchange(request, passed, answer))
+            served = Served(account, region, name, variant.name, fleet.config, variant.instances)
+            self._metrics.record(served, reply.status, model=model, overhead=time.monotonic() - began - model)
             return answer
         finally:
             fleet.leave()
@@ -136,22 +155,6 @@ class Runtime:
                 worker.leave()
         return reply if 200 <= reply.status < 300 else Failed(reply.status, reply.body.decode(errors="replace"))
 
-    def _answer(self, request: Request, variant: Variant, headers: dict[str, str]) -> Answer:
-        try:
-            reply = self.ask(variant, request.body, headers, self._limits.invocation)
-        except Throttled as problem:
-            return error(request, 429, "ThrottlingException", str(problem))
-        if isinstance(reply, Failed):
-            return _model_error(request, variant, reply)
-        answered = {
-            "Content-Type": content_type(reply),
-            "x-Amzn-Invoked-Production-Variant": variant.name,
-            "x-amzn-RequestId": secrets.token_hex(16),
-        }
-        if CUSTOM_ATTRIBUTES.lower() in reply.headers:
-            answered[CUSTOM_ATTRIBUTES] = reply.headers[CUSTOM_ATTRIBUTES.lower()]
-        return Answer(200, reply.body, answered)
-
     def _reply(self, variant: Variant, body: bytes, headers: dict[str, str], deadline: float) -> Reply:
         """What the worker answers; one that is being started again is waited for. Raises as Connections.request."""
         dead = None
@@ -164,6 +167,19 @@ class Runtime:
                 return connections.request("POST", "/invocations", body, headers, timeout=left)
             except ConnectionRefusedError:
                 dead = connections  # it died and nobody has noticed yet; nothing was sent
+
+
+def _presented(request: Request, variant: Variant, reply: Reply | Failed) -> Answer:
+    if isinstance(reply, Failed):
+        return _model_error(request, variant, reply)
+    answered = {
+        "Content-Type": content_type(reply),
+        "x-Amzn-Invoked-Production-Variant": variant.name,
+        "x-amzn-RequestId": secrets.token_hex(16),
+    }
+    if CUSTOM_ATTRIBUTES.lower() in reply.headers:
+        answered[CUSTOM_ATTRIBUTES] = reply.headers[CUSTOM_ATTRIBUTES.lower()]
+    return Answer(200, reply.body, answered)
 
 
 def content_type(reply: Reply) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.responses import ActionResult, EmptyResult
 from moto.sagemaker.exceptions import ResourceNotFound, ValidationError
 from moto.sagemaker.responses import SageMakerResponse
 
-from cloudmodel.localaws import model_data, modes
+from cloudmodel.localaws import model_data, modes, rollout
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.endpoints import Endpoints, as_float32
 
@@ -124,7 +125,7 @@ class LocalSageMaker(SageMakerResponse):
         backend, name = self.sagemaker_backend, self._get_param("EndpointName")
         if name in backend.endpoints:
             raise ValidationError(f'Cannot create already existing endpoint "{backend.endpoints[name].arn}".')
-        self._config(self._get_param("EndpointConfigName"))
+        self._plan(self._config(self._get_param("EndpointConfigName")), {})
         answer = super().create_endpoint()
         endpoint: Any = backend.endpoints[name]
         endpoint.last_deployment_config = self._get_param("DeploymentConfig")
@@ -142,9 +143,11 @@ class LocalSageMaker(SageMakerResponse):
         if endpoint.endpoint_status != "InService":
             raise ValidationError(f'Cannot update endpoint "{endpoint.arn}" that is {endpoint.endpoint_status}.')
         self._check_scaled_variants(endpoint, config)
-        if not self._get_param("RetainDeploymentConfig"):
-            endpoint.last_deployment_config = self._get_param("DeploymentConfig")
-        self.endpoints.update(self.sagemaker_backend, endpoint, config, self._retained(endpoint))
+        retained = self._retained(endpoint)
+        kept = endpoint.last_deployment_config if self._get_param("RetainDeploymentConfig") else None
+        plan = self._plan(config, retained, kept)
+        endpoint.last_deployment_config = kept or self._get_param("DeploymentConfig")
+        self.endpoints.update(self.sagemaker_backend, endpoint, config, retained, plan)
         return ActionResult({"EndpointArn": endpoint.arn})
 
     def update_endpoint_weights_and_capacities(self) -> ActionResult:
@@ -218,6 +221,23 @@ class LocalSageMaker(SageMakerResponse):
             summary["VariantName"]: {field: summary[field] for field in kept if field in summary}
             for summary in endpoint.production_variants
         }
+
+    def _plan(self, config: Any, retained: Mapping[str, Mapping[str, Any]], kept: Any = None) -> rollout.Plan:
+        """How the endpoint is to move to `config`: by the request's DeploymentConfig, or by one that is kept."""
+        counts = [
+            retained.get(variant["VariantName"], {}).get("DesiredInstanceCount") or variant["InitialInstanceCount"]
+            for variant in config.production_variants
+            if variant.get("InitialInstanceCount")
+        ]
+        try:
+            plan = rollout.plan(kept or self._get_param("DeploymentConfig"), counts)
+        except rollout.Unfit as problem:
+            raise ValidationError(str(problem)) from problem
+        backend = self.sagemaker_backend
+        known = cloudwatch_backends[backend.account_id][backend.region_name].alarms
+        if missing := [name for name in plan.alarms if name not in known]:
+            raise ValidationError(f"Could not find CloudWatch alarm(s) {missing}.")
+        return plan
 
     def _check_scaled_variants(self, endpoint: Any, config: Any) -> None:
         """A variant under Application Auto Scaling can neither go nor change its instance type."""

@@ -107,6 +107,17 @@ def reset(home: Path) -> Running:
     return renamed.running
 
 
+def set_clock(home: Path, *, speed: float | None = None, forward: float = 0.0) -> float:
+    """Let the clock of the running local AWS go at `speed` (0: it stands still) and put it forward by that many
+    seconds; what it shows then, in seconds since 1970. Raises LocalCloudUnavailable."""
+    record = read(home)
+    if record is None or not record.alive:
+        raise LocalCloudUnavailable("no local AWS runs", where=str(home), hint="cloudmodel local start")
+    wish = json.dumps({"speed": speed, "forward": forward}).encode()
+    answer = _ask(record, "/_cloudmodel/clock", {"x-cloudmodel-instance": record.instance_id}, method="POST", body=wish)
+    return float(answer["now"])
+
+
 def _find(home: Path) -> tuple[Record, dict[str, Any]] | None:
     record = read(home)
     if record is None or not record.alive:
@@ -133,9 +144,11 @@ def _ends(record: Record, within: float) -> bool:
     return True
 
 
-def _ask(record: Record, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> dict[str, Any]:
+def _ask(
+    record: Record, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None
+) -> dict[str, Any]:
     url = record.running.endpoint_url + path
-    request = urllib.request.Request(url, headers=headers or {}, method=method)  # noqa: S310  (our own address)
+    request = urllib.request.Request(url, body, headers or {}, method=method)  # noqa: S310  (our own address)
     # No proxy of the environment may stand between us and this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
