@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import onnx_models
-from cloudmodel.bundle import parity, samples
+from cloudmodel.bundle import golden, parity, samples
 from cloudmodel.bundle.manifest import Signature, Tensor
 from cloudmodel.core.errors import GateNotMet, ModelUnreadable, ProjectInvalid, Unsupported
 from cloudmodel.formats import onnx
@@ -59,12 +59,16 @@ def test_answers_that_differ_fail_the_gate(tmp_path: Path, answer: str, passes: 
     model = onnx_models.linear(tmp_path / "m.onnx")
     bundle = _bundle(tmp_path / "bundle", ECHO.replace("ANSWER", answer))
     if passes:
-        found, sizes = parity.prove(model, bundle, onnx.signature(model))
+        found, sizes, kept = parity.prove(model, bundle, onnx.signature(model))
         assert found.passed
         assert found.samples == sum(samples.BATCHES)
         assert found.agreement == 1.0
         assert found.max_abs_error < 1e-5
         assert sizes == {"batch": 1}
+        assert kept is not None
+        request, expected = (golden.arrays((bundle / name).read_bytes()) for name in (kept.request, kept.answer))
+        (answered,) = expected.values()
+        assert np.allclose(answered, request["x"] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10))
         return
     with pytest.raises(GateNotMet, match="answers differently") as caught:
         parity.prove(model, bundle, onnx.signature(model))

@@ -13,9 +13,10 @@ from typing import Any
 
 from cloudmodel.core.errors import Unsupported
 from cloudmodel.core.resource import Provider
-from cloudmodel.deploy import account, landed, sealed
+from cloudmodel.deploy import account, sealed
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import EMBEDDED, Options, Update
+from cloudmodel.deploy.landed import Proof
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.surroundings import (
     ANOTHER_CLOUD,
@@ -102,10 +103,11 @@ class EmbeddedEngine:
                 session.run, journal, session.events,
                 plan=plan, replace=options.replace, refresh=session.refresh, stop=self._stopped,
             )  # fmt: skip
-            landed.tell_rolled_back(session.cloud, result)
+            proof = Proof(self._project, self._settings, session.cloud)
+            proof.tell_rolled_back(result)
             outcome = self._done(session, journal, result, options)
-            landed.prove(session.cloud, result.state)
-            return outcome
+            unseen = proof.require(result.state)
+            return replace(outcome, warnings=outcome.warnings + unseen)
 
     def refresh(self, options: Options, events: Events) -> Outcome:
         with self._recorded("refresh", options) as journal, self._session(journal.state, options, events) as session:

@@ -1,66 +1,202 @@
 """Proof that an update landed: SageMaker can end an update in service and still serve what stood before.
 
-A failed update leaves an endpoint `InService` with its old configuration and a FailureReason; tools that wait for
-`InService` alone report success (D22 of the failure table: hashicorp/terraform-provider-aws#39099).
+A failed update leaves an endpoint `InService` with its old configuration and a FailureReason, or with none; tools that
+wait for `InService` alone report success (D22 of the failure table: hashicorp/terraform-provider-aws#39099, #48997).
+Looked at are the configuration, its models, their images and data, and what the endpoint answers to the bundle's own
+golden sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cloudmodel.core.errors import RolledBack
+from cloudmodel.bundle import golden, parity
+from cloudmodel.bundle.store import open_store
+from cloudmodel.core.errors import CloudmodelError, RolledBack
 from cloudmodel.engine.run import Result
 from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Op
+from cloudmodel.engine.urn import STACK_TYPE
+from cloudmodel.engine.values import plain
 from cloudmodel.localaws.identity import Running
 from cloudmodel.provider.cloud import LOCAL_KEY, session
+from cloudmodel.settings.model import Project, StackSettings
 
 ENDPOINT = "aws:sagemaker/endpoint:Endpoint"
+CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
+MODEL = "aws:sagemaker/model:Model"
+ASKED = ("realtime", "serverless")
+"""The modes whose endpoints answer InvokeEndpoint."""
+OWN_CREDENTIALS = ("aws:accessKey", "aws:secretKey", "aws:assumeRoles", "aws:assumeRoleWithWebIdentity")
+"""Configuration of pulumi-aws by which it is somebody else than this process."""
+ANSWER_SECONDS = 70
+"""A model has 60 s for an answer, and the connection outlives it."""
 
 
-def prove(cloud: Running, state: State) -> None:
-    """Raise RolledBack unless every endpoint of `state` is in service with the configuration that `state` names."""
-    for entry, live in _endpoints(cloud, state):
+@dataclass(frozen=True)
+class Proof:
+    """Of one stack; `cloud` is its local AWS, None for a real account."""
+
+    project: Project
+    settings: StackSettings
+    cloud: Running | None
+
+    def tell_rolled_back(self, result: Result) -> None:
+        """Raise RolledBack where a failed update of an endpoint left another configuration in service than it wanted.
+
+        An update that SageMaker refused to begin is none: it is the failed operation that the run tells of.
+        """
+        failed = {failure.step.urn: failure for failure in result.failed if failure.step.op is Op.UPDATE}
+        for entry in _endpoints(result.state):
+            if entry.urn not in failed or not self._reachable:
+                continue
+            live = self._ask("describe_endpoint", EndpointName=entry.id)
+            if live is None or live.get("EndpointStatus") != "InService":
+                continue
+            told = live.get("FailureReason") or "SageMaker gives no reason"
+            if live.get("FailureReason") or "did not land" in failed[entry.urn].message:
+                raise self._rolled_back(
+                    entry, f"serves {live.get('EndpointConfigName')}, not the new configuration: {told}"
+                )
+
+    def require(self, state: State) -> tuple[str, ...]:
+        """Raise RolledBack unless every endpoint of `state` is in service as `state` says, and answers the stack's
+        bundle's golden sample. Returns what could not be looked at, as warnings."""
+        if not self._reachable:
+            return ("that the update landed was not looked at: the stack's credentials are pulumi-aws's own",)
+        unseen: list[str] = []
+        for entry in _endpoints(state):
+            live = self._ask("describe_endpoint", EndpointName=entry.id)
+            if live is None:
+                unseen.append(f"that the update of {entry.id} landed could not be looked at: it cannot be described")
+                continue
+            self._require_described(entry, live, state)
+        if self.settings.mode in ASKED:
+            unseen += self._require_golden(state)
+        return tuple(unseen)
+
+    def _require_described(self, entry: Resource, live: Mapping[str, Any], state: State) -> None:
         wanted = entry.outputs.get("endpointConfigName")
         if live.get("EndpointStatus") != "InService" or live.get("EndpointConfigName") != wanted:
-            raise _rolled_back(entry, live, str(wanted))
+            why = live.get("FailureReason") or f"it is {live.get('EndpointStatus')}"
+            raise self._rolled_back(entry, f"serves {live.get('EndpointConfigName', 'nothing')}, not {wanted}: {why}")
+        models = {str(each.outputs.get("name")): plain(each.inputs) for each in _live(state, MODEL)}
+        images = {
+            variant["VariantName"]: [image.get("SpecifiedImage") for image in variant.get("DeployedImages") or ()]
+            for variant in live.get("ProductionVariants") or ()
+        }
+        for configuration in _live(state, CONFIGURATION):
+            if configuration.outputs.get("name") != wanted:
+                continue
+            found = self._ask("describe_endpoint_config", EndpointConfigName=wanted) or {}
+            served = {each["VariantName"]: each.get("ModelName") for each in found.get("ProductionVariants") or ()}
+            for variant in plain(configuration.inputs).get("productionVariants") or ():
+                name, model = variant.get("variantName"), variant.get("modelName")
+                if found and served.get(name) != model:
+                    raise self._rolled_back(entry, f"serves the model {served.get(name)} in {name}, not {model}")
+                container = (models.get(model) or {}).get("primaryContainer") or {}
+                if container:
+                    self._require_container(entry, str(model), container, images.get(name) or [])
 
+    def _require_container(
+        self, entry: Resource, model: str, container: Mapping[str, Any], deployed: list[str]
+    ) -> None:
+        image, data = container.get("image"), container.get("modelDataUrl")
+        if deployed and image not in deployed:
+            raise self._rolled_back(entry, f"runs the image {', '.join(deployed)}, not {image}")
+        found = self._ask("describe_model", ModelName=model) or {}
+        live = found.get("PrimaryContainer") or {}
+        for what, wanted, seen in (("image", image, live.get("Image")), ("data", data, live.get("ModelDataUrl"))):
+            if live and wanted and seen != wanted:
+                raise self._rolled_back(entry, f"has the model {model} with the {what} {seen}, not {wanted}")
 
-def tell_rolled_back(cloud: Running, result: Result) -> None:
-    """Raise RolledBack where a failed update of an endpoint left the old configuration in service."""
-    failed = {failure.step.urn for failure in result.failed if failure.step.op is Op.UPDATE}
-    if not failed:
-        return
-    for entry, live in _endpoints(cloud, result.state):
-        if entry.urn in failed and live.get("EndpointStatus") == "InService" and live.get("FailureReason"):
-            raise _rolled_back(entry, live, "the new configuration")
-
-
-def _endpoints(cloud: Running, state: State) -> Iterator[tuple[Resource, dict[str, Any]]]:
-    entries = [entry for entry in state.resources if entry.type == ENDPOINT and not entry.delete and entry.id]
-    if not entries:
-        return
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    keys = boto3.session.Session(LOCAL_KEY, LOCAL_KEY, botocore_session=session(hermetic=True))
-    client = keys.client(
-        "sagemaker", region_name=cloud.region, endpoint_url=cloud.endpoint_url, config=Config(proxies={})
-    )
-    for entry in entries:
+    def _require_golden(self, state: State) -> list[str]:
+        """The sample of the bundle that the stack's outputs name, sent to the endpoint that they name."""
+        outputs: Mapping[str, Any] = next((each.outputs for each in state.resources if each.type == STACK_TYPE), {})
+        digest, name = outputs.get("bundle_digest"), outputs.get("endpoint_name")
+        entry = next((each for each in _endpoints(state) if each.id == name), None)
+        if not isinstance(digest, str) or entry is None:
+            return []  # a program of the user's own
         try:
-            yield entry, client.describe_endpoint(EndpointName=entry.id)
-        except (BotoCoreError, ClientError) as error:
-            yield entry, {"EndpointStatus": "gone", "FailureReason": str(error)}
+            sample = golden.read(open_store(self.project.bundles, base=self.project.folder).get(digest))
+        except CloudmodelError as error:
+            return [f"the endpoint was not asked for the bundle's golden answer: {error.message}"]
+        if sample is None:
+            return []
+        how, request, expected = sample
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer = (
+                self._client("sagemaker-runtime")
+                .invoke_endpoint(
+                    EndpointName=name, Body=request, ContentType=how.content_type, Accept=how.content_type
+                )["Body"]
+                .read()
+            )
+        except ClientError as error:
+            if error.response["Error"].get("Code") == "ModelError":
+                words = error.response.get("OriginalMessage") or error.response["Error"].get("Message")
+                raise self._rolled_back(entry, f"fails on the bundle's golden sample: {words}") from None
+            return [f"the endpoint was not asked for the bundle's golden answer: {error}"]
+        except BotoCoreError as error:
+            return [f"the endpoint was not asked for the bundle's golden answer: {error}"]
+        try:
+            pair = [golden.arrays(expected)], [golden.arrays(answer)]
+        except ValueError as error:
+            raise self._rolled_back(entry, f"answers the bundle's golden sample in another form: {error}") from None
+        found = parity.compare(*pair, 1, absolute=how.absolute, relative=how.relative)
+        if not found.passed:
+            raise self._rolled_back(
+                entry,
+                f"answers the bundle's golden sample otherwise than its model: largest error {found.max_abs_error:.3g}",
+            )
+        return []
+
+    def _rolled_back(self, entry: Resource, what: str) -> RolledBack:
+        again = f"cloudmodel up --stack {self.settings.stack}"
+        return RolledBack(
+            f"the update did not land: endpoint {entry.id} {what}",
+            where=entry.urn,
+            hint=f"mend the bundle or its settings (or go back to the one before), then: {again} --refresh",
+        )
+
+    @property
+    def _reachable(self) -> bool:
+        return self.cloud is not None or not any(self.settings.raw.get(key) for key in OWN_CREDENTIALS)
+
+    def _ask(self, call: str, **parameters: Any) -> dict[str, Any] | None:
+        """SageMaker's description; None where there is none, or where it does not say."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer: dict[str, Any] = getattr(self._client("sagemaker"), call)(**parameters)
+        except ClientError as error:
+            if "Could not find" in str(error) and call == "describe_endpoint":
+                return {"EndpointStatus": "gone"}
+            return None
+        except BotoCoreError:
+            return None
+        return answer
+
+    def _client(self, service: str) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        region, cloud = self.settings.region, self.cloud
+        if cloud is None:
+            keys = boto3.session.Session(profile_name=self.settings.raw.get("aws:profile") or None)
+            return keys.client(service, region_name=region, config=Config(read_timeout=ANSWER_SECONDS))
+        keys = boto3.session.Session(LOCAL_KEY, LOCAL_KEY, botocore_session=session(hermetic=True))
+        config = Config(proxies={}, read_timeout=ANSWER_SECONDS)
+        return keys.client(service, region_name=cloud.region, endpoint_url=cloud.endpoint_url, config=config)
 
 
-def _rolled_back(entry: Resource, live: dict[str, Any], wanted: str) -> RolledBack:
-    reason = live.get("FailureReason") or f"it is {live.get('EndpointStatus')}"
-    return RolledBack(
-        f"the update did not land: endpoint {entry.id} serves {live.get('EndpointConfigName', 'nothing')}, "
-        f"not {wanted}: {reason}",
-        where=entry.urn,
-        hint="mend the bundle or its settings and run the same command again; the old revision keeps serving",
-    )
+def _live(state: State, type_: str) -> Iterator[Resource]:
+    return (entry for entry in state.resources if entry.type == type_ and not entry.delete and entry.id)
+
+
+def _endpoints(state: State) -> list[Resource]:
+    return list(_live(state, ENDPOINT))

@@ -15,7 +15,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -100,6 +100,25 @@ def read_manifest(archive: Path) -> Manifest:
     """The manifest alone; reads no further than the first member. Raises UnsafeModel, OSError."""
     with _opened(archive, DEFAULT_BUDGET) as source:
         return _first(tar.walk(source, DEFAULT_BUDGET), source)
+
+
+def read_files(archive: Path, names: Collection[str]) -> dict[str, bytes]:
+    """The content of some small files; what lies behind them is not read. Raises UnsafeModel, UsageError, and
+    BundleChanged for one that is missing or not as the manifest says."""
+    found: dict[str, bytes] = {}
+    with _opened(archive, DEFAULT_BUDGET) as source:
+        members = tar.walk(source, DEFAULT_BUDGET)
+        manifest = _first(members, source)
+        listed = {entry.path: entry.sha256 for entry in manifest.files}
+        for member, content in members:
+            if member.name in names:
+                found[member.name] = b"".join(content)
+            if len(found) == len(names):
+                break
+    for name in names:
+        if name not in found or hashlib.sha256(found[name]).hexdigest() != listed.get(name):
+            raise BundleChanged(f"{name} changed since the bundle was built", where=str(archive), hint=REBUILD)
+    return found
 
 
 def extract(archive: Path, folder: Path, *, budget: tar.Budget = DEFAULT_BUDGET, report: Report = silent) -> Manifest:

@@ -13,6 +13,7 @@ __all__ = [
     "FileEntry",
     "Finding",
     "Frozen",
+    "Golden",
     "Manifest",
     "Parity",
     "Provenance",
@@ -33,6 +34,17 @@ class Parity(Frozen):
     max_rel_error: float
     agreement: float
     passed: bool
+
+
+class Golden(Frozen):
+    """A request that the bundle holds and the answer that the original gives to it, as files of the bundle; another
+    answer passes where |difference| <= absolute + relative * |original|."""
+
+    request: str
+    answer: str
+    content_type: str
+    absolute: float
+    relative: float
 
 
 class FileEntry(Frozen):
@@ -63,6 +75,7 @@ class Manifest(Frozen):
     labels: str | None = None
     scan: Scan
     parity: Parity
+    golden: Golden | None = None
     files: tuple[FileEntry, ...]
     provenance: Provenance
     versions: dict[str, str]

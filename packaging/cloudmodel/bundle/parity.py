@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudmodel.bundle import samples
-from cloudmodel.bundle.manifest import Parity
+from cloudmodel.bundle import golden, samples
+from cloudmodel.bundle.manifest import Golden, Parity
 from cloudmodel.core.errors import GateNotMet, ModelUnreadable, Unsupported
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats.model import Signature
@@ -59,8 +59,9 @@ def prove(
     *,
     data: Arrays | None = None,
     report: Report = silent,
-) -> tuple[Parity, dict[str, int]]:
-    """Compare on three batch sizes; returns what was found and sizes of the symbols with which the model runs.
+) -> tuple[Parity, dict[str, int], Golden | None]:
+    """Compare on three batch sizes; returns what was found, sizes of the symbols with which the model runs, and the
+    sample that was kept in the bundle's folder.
 
     `data` holds rows of real inputs by name; without it they are made from a seed. Raises GateNotMet where the
     answers differ or the serving code fails, ModelUnreadable where the original itself answers to no input tried.
@@ -80,10 +81,18 @@ def prove(
             hint="look at model.inputs and at the export (random operators need a seed); such a bundle is never kept",
             details={"parity": found.model_dump()},
         )
-    return found, sizes[0]
+    kept = golden.keep(bundle, requests[0], expected[0], absolute=ABSOLUTE, relative=RELATIVE)
+    return found, sizes[0], kept
 
 
-def compare(expected: Sequence[Arrays], answers: Sequence[Arrays], count: int) -> Parity:
+def compare(
+    expected: Sequence[Arrays],
+    answers: Sequence[Arrays],
+    count: int,
+    *,
+    absolute: float = ABSOLUTE,
+    relative: float = RELATIVE,
+) -> Parity:
     """The worst errors over all outputs of all answers; NaN equals NaN, infinity itself."""
     import numpy as np
 
@@ -108,7 +117,7 @@ def compare(expected: Sequence[Arrays], answers: Sequence[Arrays], count: int) -
             size = np.where(same | ~np.isfinite(left), 1.0, np.abs(left))
             worst_absolute = max(worst_absolute, float(gap.max(initial=0.0)))
             worst_relative = max(worst_relative, float((gap / np.maximum(size, 1e-6)).max(initial=0.0)))
-            passed = passed and bool(np.all(gap <= ABSOLUTE + RELATIVE * size))
+            passed = passed and bool(np.all(gap <= absolute + relative * size))
             if left.ndim >= 2 and left.shape[-1] >= 2 and left.size:
                 tops = left.argmax(-1) == right.argmax(-1)
                 agreeing, compared = agreeing + int(tops.sum()), compared + tops.size

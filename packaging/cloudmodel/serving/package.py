@@ -93,7 +93,7 @@ def _package(source: ModelSource, path: Path, store: BundleStore, work: Path, re
     target.WRITERS[layout](folder)
     labels = _copy_labels(source.labels, folder)
     data = samples.load(source.samples, signature) if source.samples else None
-    proven, sizes = parity.prove(copy, folder, signature, data=data, report=report)
+    proven, sizes, golden = parity.prove(copy, folder, signature, data=data, report=report)
     manifest = Manifest(
         name=source.name,
         task=source.task,
@@ -103,6 +103,7 @@ def _package(source: ModelSource, path: Path, store: BundleStore, work: Path, re
         labels=labels,
         scan=verdict.scan,
         parity=proven,
+        golden=golden,
         files=archive.entries(folder, list_files(folder)),
         provenance=Provenance(source=path.name, source_sha256=files.sha256(copy)),
         versions=versions(),

@@ -23,9 +23,10 @@ from pulumi.automation.errors import StackNotFoundError
 
 from cloudmodel.core.errors import StateCorrupt
 from cloudmodel.core.files import private_folder
-from cloudmodel.deploy import account, landed, sealed
+from cloudmodel.deploy import account, sealed
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import OFFICIAL, Options, Update
+from cloudmodel.deploy.landed import Proof
 from cloudmodel.deploy.official import cloud_secrets, failures, workspace
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock
 from cloudmodel.deploy.official.cli import require
@@ -93,12 +94,11 @@ class OfficialEngine:
             if session.cloud and not session.state.resources:
                 self._cloud.remember(session.cloud.instance_id)
             result = session.change(session.stack.up, refreshed=session.refresh, **_flags(session, options))
-            if session.cloud:
-                landed.tell_rolled_back(session.cloud, result)
+            proof = Proof(self._project, self._settings, session.cloud)
+            proof.tell_rolled_back(result)
             outcome = self._done(session, result, options)
-            if session.cloud:
-                landed.prove(session.cloud, result.state)
-            return outcome
+            unseen = proof.require(result.state)
+            return replace(outcome, warnings=outcome.warnings + unseen)
 
     def refresh(self, options: Options, events: Events) -> Outcome:
         with self._locked("refresh"), self._session(options, events) as session:
