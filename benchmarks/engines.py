@@ -245,9 +245,11 @@ def main() -> None:
 
 def compare(endpoints: int, those: list[Contender], archive: Path) -> None:
     """All rounds of one size, in turn; prints the table and whether the bounds hold."""
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         for each in those:
             each.round(endpoints, archive)
+            seconds = ", ".join(f"{step} {each.taken[step][-1].wall:.1f} s" for step in STEPS)
+            print(f"  round {number + 1}, {each.name}: {seconds}", flush=True)  # a run that is cut off has said this
     rows = len(table("x", endpoints, archive, 5))
     print(f"\n{endpoints} endpoints, {rows} resources, medians of {ROUNDS} rounds: wall s [range], CPU s, peak MB")
     for step in STEPS:
