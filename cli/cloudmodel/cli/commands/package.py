@@ -14,34 +14,42 @@ if TYPE_CHECKING:
     from cloudmodel.settings.model import Project
 
 
-@options.verb("package", exits=(3, 14, 15))
+@options.verb("package", exits=(3, 12, 14, 15))
 @click.option("--push", is_flag=True, help="Also put it where `bundles` in cloudmodel.yaml says.")
-def command(context: Context, push: bool) -> None:
+@click.option("--register", is_flag=True, help="Push it, and register it in SageMaker's model registry.")
+def command(context: Context, push: bool, register: bool) -> None:
     """Scan, load and export the model, prove parity, and keep the bundle by its digest."""
     from cloudmodel.cli import bundles
     from cloudmodel.cli.output import emit, say
     from cloudmodel.cli.progress import reporting
     from cloudmodel.core.files import private_folder
+    from cloudmodel.serving import registry
     from cloudmodel.serving.package import package
 
     project = context.project()
     private_folder(project.folder / PRIVATE)
     with reporting(debug=context.debug) as report:
         packaged = package(model_source(project), bundles.store(project), report)
+    push = push or register
     if push:
         bundles.store(project, shared=True).put(packaged.archive)
+    registered = registry.register(packaged, project.bundles) if register else None
     if context.json:
         pushed = project.bundles if push else None
-        emit("package", {**bundles.as_json(packaged.archive, packaged.manifest), "pushed": pushed})
+        more = {"pushed": pushed, "registered": registered.arn if registered else None}
+        emit("package", {**bundles.as_json(packaged.archive, packaged.manifest), **more})
         return
     say(bundles.summary(packaged.archive, packaged.manifest))
     if push:
         say(f"pushed to {project.bundles}")
+    if registered:
+        say(f"registered as {registered.arn}" + ("" if registered.made else ", as it was already"))
 
 
 def model_source(project: Project) -> ModelSource:
     """What cloudmodel.yaml says of the model, with paths from the project's folder. Raises Unsupported."""
     from cloudmodel.core.errors import Unsupported
+    from cloudmodel.serving import registry
     from cloudmodel.serving.package import ModelSource
 
     if project.model.format not in ("auto", "onnx"):
@@ -53,7 +61,11 @@ def model_source(project: Project) -> ModelSource:
     held_out = project.folder / project.evaluate.data if project.evaluate else None
     return ModelSource(
         name=project.name,
-        source=project.folder / project.model.source,
+        source=(
+            registry.fetch(project.model.source, project.folder / PRIVATE / "caches" / "model-packages")
+            if registry.names_a_package(project.model.source)
+            else project.folder / project.model.source
+        ),
         task=project.model.task,
         labels=project.folder / project.model.labels if project.model.labels else None,
         inputs=project.model.inputs,
