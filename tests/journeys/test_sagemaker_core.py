@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def local(digits: Shell) -> Cloud:
 
 
 @pytest.fixture
-def session(local: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+def session(local: Cloud, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A session as a user of the SDK has one; only the address is the local AWS's."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", local.endpoint_url)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -33,6 +33,7 @@ MACHINE = "ml.c7i.large"
 """Whose image a registered bundle names: the type that a stack has where it names none."""
 CONTENT_TYPES = ("application/json", "application/x-npy", "application/x-npz", "text/csv")
 ANSWER_TYPES = ("application/json", "application/x-npy", "application/x-npz")
+MISSING = ("404", "NoSuchBucket", "NoSuchKey", "ResourceNotFound")
 DENIED = ("AccessDenied", "AccessDeniedException", "403", "ExpiredToken", "ExpiredTokenException")
 
 
@@ -208,7 +209,7 @@ def _errors(where: str) -> Iterator[None]:
         raise CredentialsMissing(str(error), where=where, hint="aws configure, or aws sso login") from error
     except ClientError as error:
         code, told = error.response["Error"]["Code"], str(error.response["Error"].get("Message", ""))
-        if code in ("ResourceNotFound", "NoSuchKey", "NoSuchBucket", "404") or "does not exist" in told:
+        if code in MISSING or "not found" in told or "does not exist" in told:
             raise UsageError(
                 f"there is no such model package or model data: {told}", where=where, hint="check model.source"
             ) from error
