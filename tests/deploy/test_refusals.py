@@ -81,7 +81,7 @@ def stood(request: pytest.FixtureRequest, place: Callable[[], Any]) -> Any:
 def resources(project: Any, name: str) -> Any:
     """What stands in the cloud. (Pulumi empties a stack's outputs when its program fails; the next `up` puts them
     back. A verb plans first, and never gets that far.)"""
-    found = project.engine(name).export_state()["deployment"]["resources"]
+    found = project.engine(name).export_state(show_secrets=True)["deployment"]["resources"]
     return {each["urn"]: (each["id"], each.get("outputs")) for each in found if each["custom"]}
 
 
