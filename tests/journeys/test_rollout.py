@@ -140,3 +140,22 @@ def test_an_endpoint_that_answers_otherwise_than_the_model_did_has_not_landed(di
     revise(digits.folder / "models/digits.onnx")
     digits.json("package")
     digits.json("up", "--stack", "local", "--yes")
+
+
+def test_what_is_changed_behind_a_states_back_has_not_landed(digits: Shell) -> None:
+    """A rollback that nobody told of: in service, no FailureReason, another configuration than the state's."""
+    digits.json("up", "--stack", "local", "--yes")
+    status = digits.json("local", "status")
+    sagemaker = Cloud(status["endpoint_url"], status["region"]).client("sagemaker")
+    name = str(digits.json("outputs", "--stack", "local")["outputs"]["endpoint_name"])
+    live = sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"]
+    found = sagemaker.describe_endpoint_config(EndpointConfigName=live)
+    sagemaker.create_endpoint_config(EndpointConfigName="another", ProductionVariants=found["ProductionVariants"])
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName="another")
+    waiter = sagemaker.get_waiter("endpoint_in_service")
+    waiter.wait(EndpointName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 1200})
+
+    failed = digits.json("up", "--stack", "local", "--yes", code=10)
+    assert f"serves another, not {live}" in failed["message"]
+    digits.json("up", "--stack", "local", "--yes", "--refresh")
+    assert sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"] == live
