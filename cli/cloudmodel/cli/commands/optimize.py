@@ -13,7 +13,10 @@ from cloudmodel.cli.context import PRIVATE, Context
 from cloudmodel.cli.exit_codes import legend
 
 if TYPE_CHECKING:
+    from cloudmodel.core.progress import Report
     from cloudmodel.optimize.optimize import Outcome, Request
+    from cloudmodel.optimize.technique import Source
+    from cloudmodel.serving.package import ModelSource
     from cloudmodel.settings.model import Project
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -50,9 +53,9 @@ def run(context: Context, recipe: Path | None, *, resume: bool) -> None:
 
     project = context.project()
     home = private_folder(project.folder / PRIVATE) / "optimize"
-    wanted = replace(request(project), recipes=read(recipe) if recipe else None, resume=resume)
+    recipes = read(recipe) if recipe else None
     with reporting(debug=context.debug) as report:
-        outcome = optimize(wanted, report)
+        outcome = optimize(replace(request(project, report), recipes=recipes, resume=resume), report)
         bundle = _package(project, outcome, report) if outcome.model is not None else None
     document = {**outcome.document, "bundle": bundle, "report": str(home / REPORT)}
     reports.write(home / REPORT, project.name, document)
@@ -92,7 +95,7 @@ def replay_command(context: Context, bundle: str | None) -> None:
         manifest = archive.extract(found, folder) if found.is_file() else archive.verify(found)
         place = folder if found.is_file() else found
         provenance = provenance_of(manifest.metadata, str(found))
-        model = replay(provenance, place / "model.onnx", request(project), Path(work) / "again", report)
+        model = replay(provenance, place / "model.onnx", request(project, report), Path(work) / "again", report)
         source = replace(_source(project, model), metadata={KEY: provenance})
         again = package(source, open_store("again", base=Path(work)), report)
         if again.manifest != manifest:
@@ -110,14 +113,14 @@ def replay_command(context: Context, bundle: str | None) -> None:
         say(f"the same bytes again: {digest or found}")
 
 
-def request(project: Project) -> Request:
-    """What cloudmodel.yaml says, with paths from the project's folder. Raises ProjectInvalid, Unsupported."""
-    from cloudmodel.cli.commands.package import model_source
+def request(project: Project, report: Report) -> Request:
+    """What cloudmodel.yaml says, with paths from the project's folder; a PyTorch factory is exported first, for the
+    search compares with what would be served. Raises ProjectInvalid, Unsupported, and what the export raises."""
     from cloudmodel.core.errors import ProjectInvalid
     from cloudmodel.formats import onnx, scan
     from cloudmodel.optimize.gate import Demand
     from cloudmodel.optimize.optimize import Request
-    from cloudmodel.serving.package import find_model, narrow
+    from cloudmodel.serving.package import narrow
 
     if project.evaluate is None:
         raise ProjectInvalid(
@@ -125,17 +128,18 @@ def request(project: Project) -> Request:
             where=str(project.folder / "cloudmodel.yaml"),
             hint="add `evaluate: {data: data/heldout.npz, metric: accuracy}`",
         )
-    source = model_source(project)
-    path = find_model(source.source)
+    cache = project.folder / PRIVATE / "caches" / "optimize"
+    path, source = _model(project, cache / "source", report)
     scan.require_clean(scan.scan(path))
     wanted = project.optimize
     return Request(
         model=path,
-        signature=narrow(onnx.load(path).signature, source.inputs),
+        signature=narrow(onnx.load(path).signature, project.model.inputs),
         folder=project.folder,
         evaluate=project.evaluate.data,
         metric=project.evaluate.metric,
-        cache=project.folder / PRIVATE / "caches" / "optimize",
+        cache=cache,
+        source=source,
         train=wanted.train,
         calibrate=wanted.calibrate,
         demand=Demand(wanted.max_drop, wanted.confidence, wanted.min_fidelity),
@@ -145,7 +149,7 @@ def request(project: Project) -> Request:
     )
 
 
-def _package(project: Project, outcome: Outcome, report: Any) -> str:
+def _package(project: Project, outcome: Outcome, report: Report) -> str:
     """The chosen model as a bundle in the project's store; its digest."""
     from cloudmodel.cli import bundles
     from cloudmodel.optimize.replay import KEY
@@ -156,10 +160,29 @@ def _package(project: Project, outcome: Outcome, report: Any) -> str:
     return package(source, bundles.store(project), report).digest
 
 
-def _source(project: Project, model: Path) -> Any:
-    from cloudmodel.cli.commands.package import model_source
+def _source(project: Project, model: Path) -> ModelSource:
+    from cloudmodel.cli.commands.package import onnx_source
 
-    return replace(model_source(project), source=model)
+    return onnx_source(project, model)
+
+
+def _model(project: Project, folder: Path, report: Report) -> tuple[Path, Source | None]:
+    """The ONNX file that the search starts from, and the PyTorch model behind it where the project names a factory."""
+    from cloudmodel.cli.commands.package import model_source
+    from cloudmodel.serving.package import find_model
+    from cloudmodel.settings.fields import MODULE_FACTORY
+
+    if not MODULE_FACTORY.fullmatch(project.model.source):
+        return find_model(model_source(project).source), None
+    from cloudmodel.formats.model import Signature, Tensor
+    from cloudmodel.optimize.source_export import export_source
+    from cloudmodel.optimize.technique import Source
+
+    weights = project.folder / project.model.weights if project.model.weights else None
+    source = Source(project.folder, project.model.source, weights)
+    inputs = tuple(Tensor(name=each.name, dtype=each.dtype, shape=each.shape) for each in project.model.inputs)
+    exported = export_source(source, Signature(inputs=inputs, outputs=()), folder, report=report)
+    return Path(exported.model), source
 
 
 def _gate_error(document: dict[str, Any]) -> Exception:

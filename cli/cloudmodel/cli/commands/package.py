@@ -10,6 +10,8 @@ from cloudmodel.cli import options
 from cloudmodel.cli.context import PRIVATE, Context
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cloudmodel.serving.package import ModelSource
     from cloudmodel.settings.model import Project
 
@@ -50,7 +52,6 @@ def model_source(project: Project) -> ModelSource:
     """What cloudmodel.yaml says of the model, with paths from the project's folder. Raises Unsupported."""
     from cloudmodel.core.errors import Unsupported
     from cloudmodel.serving import registry
-    from cloudmodel.serving.package import ModelSource
 
     if project.model.format not in ("auto", "onnx"):
         raise Unsupported(
@@ -58,14 +59,20 @@ def model_source(project: Project) -> ModelSource:
             where=f"{project.folder / 'cloudmodel.yaml'}: model.format",
             hint="export the model to ONNX and leave the format out",
         )
+    source = project.model.source
+    if registry.names_a_package(source):
+        return onnx_source(project, registry.fetch(source, project.folder / PRIVATE / "caches" / "model-packages"))
+    return onnx_source(project, project.folder / source)
+
+
+def onnx_source(project: Project, model: Path) -> ModelSource:
+    """An ONNX file, with all that cloudmodel.yaml says of the model besides its source."""
+    from cloudmodel.serving.package import ModelSource
+
     held_out = project.folder / project.evaluate.data if project.evaluate else None
     return ModelSource(
         name=project.name,
-        source=(
-            registry.fetch(project.model.source, project.folder / PRIVATE / "caches" / "model-packages")
-            if registry.names_a_package(project.model.source)
-            else project.folder / project.model.source
-        ),
+        source=model,
         task=project.model.task,
         labels=project.folder / project.model.labels if project.model.labels else None,
         inputs=project.model.inputs,
