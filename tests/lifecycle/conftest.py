@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -11,9 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pulumi
 import pytest
 
+import fake_cloud
 from cloudmodel.core.errors import SaveFailed, UsageError
 from cloudmodel.core.resource import Live, ResourceNotReady
 from cloudmodel.engine import normal
@@ -23,51 +21,7 @@ from cloudmodel.engine.planner import Plan
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.state import Mutation, PendingOperation, Resource, State
 from cloudmodel.engine.step import Event, Op
-
-
-def _plain_module(name: str) -> ModuleType:
-    """A helper module that lies beside this file (test folders are no packages)."""
-    known = sys.modules.get(f"lifecycle_{name}")
-    if known is not None:
-        return known
-    spec = importlib.util.spec_from_file_location(f"lifecycle_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[f"lifecycle_{name}"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-fake_cloud = _plain_module("fake_cloud")
-
-
-class Thing(pulumi.CustomResource):
-    """A resource of the cloud in memory."""
-
-    arn: pulumi.Output[str]
-    name: pulumi.Output[str]
-    color: pulumi.Output[Any]
-    token: pulumi.Output[Any]
-
-    def __init__(self, called: str, opts: pulumi.ResourceOptions | None = None, /, **props: Any) -> None:
-        outputs = dict.fromkeys(("arn", "name", "color", "token"))
-        super().__init__("aws:test/thing:Thing", called, {**outputs, **props}, opts)
-
-
-class Box(pulumi.ComponentResource):
-    """A component with the things in it called after it."""
-
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **props: Any) -> None:
-        super().__init__("test:index:Box", name, None, opts)
-        self.thing = Thing(f"{name}-thing", pulumi.ResourceOptions(parent=self), **props)
-        self.register_outputs({"arn": self.thing.arn})
-
-
-class Aws(pulumi.ProviderResource):
-    """An explicit provider."""
-
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **props: Any) -> None:
-        super().__init__("aws", name, props, opts)
+from things import Aws, Box, Thing
 
 
 class MortalRecorder(MemoryRecorder):

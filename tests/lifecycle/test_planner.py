@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from cloudmodel.core.resource import Difference, DiffKind
 from cloudmodel.engine.goal import Goal
-from cloudmodel.engine.planner import Decision, decide, deletion_order
+from cloudmodel.engine.planner import Decision, compelled, decide, deletion_order
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Op
 
@@ -21,32 +20,36 @@ UPDATE, REPLACE = {"x": DiffKind.UPDATE}, {"x": DiffKind.UPDATE_REPLACE}
 
 
 @pytest.mark.parametrize(
-    ("old", "goal", "difference", "flags", "expected"),
+    ("old", "goal", "difference", "expected"),
     [
-        (OLD, GOAL, Difference(), {}, (Op.SAME, (), False)),
-        (OLD, GOAL, Difference(UPDATE), {}, (Op.UPDATE, (), False)),
-        (OLD, GOAL, Difference(REPLACE), {}, (Op.REPLACE, ("x",), False)),
-        (OLD, GOAL, Difference(REPLACE, True), {}, (Op.REPLACE, ("x",), True)),
-        (OLD, replace(GOAL, delete_before_replace=True), Difference(REPLACE), {}, (Op.REPLACE, ("x",), True)),
-        (OLD, replace(GOAL, delete_before_replace=False), Difference(REPLACE, True), {}, (Op.REPLACE, ("x",), False)),
-        (OLD, replace(GOAL, replace_on_changes=("x",)), Difference(UPDATE), {}, (Op.REPLACE, ("x",), False)),
-        (OLD, replace(GOAL, replace_on_changes=("y",)), Difference(UPDATE), {}, (Op.UPDATE, (), False)),
-        (OLD, replace(GOAL, replace_on_changes=("*",)), Difference(UPDATE), {}, (Op.REPLACE, ("x",), False)),
-        (OLD, GOAL, Difference(), {"replace": True}, (Op.REPLACE, (), False)),
-        (OLD, GOAL, Difference(), {"other_provider": True}, (Op.REPLACE, ("provider",), False)),
-        (replace(OLD, init_errors=("not ready",)), GOAL, Difference(), {}, (Op.UPDATE, (), False)),
+        (OLD, GOAL, Difference(), (Op.SAME, (), False)),
+        (OLD, GOAL, Difference(UPDATE), (Op.UPDATE, (), False)),
+        (OLD, GOAL, Difference(REPLACE), (Op.REPLACE, ("x",), False)),
+        (OLD, GOAL, Difference(REPLACE, True), (Op.REPLACE, ("x",), True)),
+        (OLD, replace(GOAL, delete_before_replace=True), Difference(REPLACE), (Op.REPLACE, ("x",), True)),
+        (OLD, replace(GOAL, delete_before_replace=False), Difference(REPLACE, True), (Op.REPLACE, ("x",), False)),
+        (OLD, replace(GOAL, replace_on_changes=("x",)), Difference(UPDATE), (Op.REPLACE, ("x",), False)),
+        (OLD, replace(GOAL, replace_on_changes=("y",)), Difference(UPDATE), (Op.UPDATE, (), False)),
+        (OLD, replace(GOAL, replace_on_changes=("*",)), Difference(UPDATE), (Op.REPLACE, ("x",), False)),
+        (replace(OLD, pending_replacement=True), GOAL, Difference(), (Op.REPLACE, (), False)),
+        (replace(OLD, pending_replacement=True), GOAL, Difference(UPDATE, True), (Op.REPLACE, (), True)),
+        (replace(OLD, init_errors=("not ready",)), GOAL, Difference(), (Op.UPDATE, (), False)),
     ],
 )
 def test_what_to_do(
     old: Resource,
     goal: Goal,
     difference: Difference,
-    flags: Mapping[str, bool],
     expected: tuple[Op, tuple[str, ...], bool],
 ) -> None:
-    decision: Decision = decide(old, goal, difference, **{"replace": False, "other_provider": False, **flags})
+    decision: Decision = decide(old, goal, difference)
 
     assert (decision.op, decision.reasons, decision.delete_first) == expected
+
+
+def test_a_replacement_that_no_property_asks_for_deletes_first_only_where_the_program_says_so() -> None:
+    assert compelled(GOAL, "id") == Decision(Op.REPLACE, {}, ("id",), False)
+    assert compelled(replace(GOAL, delete_before_replace=True), "provider").delete_first
 
 
 @given(st.data())

@@ -112,6 +112,7 @@ def resources(draw: st.DrawFn, name: str, before: list[str]) -> Resource:
         init_errors=draw(st.lists(_text, max_size=2).map(tuple)),
         additional_secret_outputs=draw(st.lists(_names, max_size=2).map(tuple)),
         ignore_changes=draw(st.lists(_names, max_size=2).map(tuple)),
+        replace_on_changes=draw(st.lists(_names, max_size=2).map(tuple)),
         custom_timeouts=draw(st.dictionaries(st.sampled_from(["create", "delete"]), st.floats(1, 9999), max_size=2)),
         created=draw(st.sampled_from(["", "2026-11-24T10:00:00Z"])),
         extra=draw(

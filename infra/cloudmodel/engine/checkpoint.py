@@ -49,6 +49,7 @@ LISTS = {
     "initErrors": "init_errors",
     "additionalSecretOutputs": "additional_secret_outputs",
     "ignoreChanges": "ignore_changes",
+    "replaceOnChanges": "replace_on_changes",
 }
 VALUES = ("inputs", "outputs")
 MAPS = ("propertyDependencies", "customTimeouts")

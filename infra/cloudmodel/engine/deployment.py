@@ -9,18 +9,19 @@ from dataclasses import replace
 from cloudmodel.core.resource import UNKNOWN, Difference, Properties, Provider, ResourceFailure
 from cloudmodel.engine import assets, planner
 from cloudmodel.engine import urn as urns
-from cloudmodel.engine.diff import changed_keys, described, with_ignored
+from cloudmodel.engine.diff import changed_keys, described, forced, with_ignored
 from cloudmodel.engine.executor import Executor, completed, now, same
 from cloudmodel.engine.goal import Goal, entry
 from cloudmodel.engine.providers import Providers
 from cloudmodel.engine.registry import Registry, Settings, accept
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Op, Step
-from cloudmodel.engine.teardown import RETAINED, protected
+from cloudmodel.engine.teardown import RETAINED, gone_with, protected
 from cloudmodel.engine.values import annotated, plain, with_secret_keys, without_references
 
 SEED_BYTES = 32
 GET_RESOURCE = "pulumi:pulumi:getResource"
+ASKED = "id"  # the property that Pulumi names where the user asked for the replacement
 
 
 class BadRequest(Exception):
@@ -43,7 +44,9 @@ class Deployment:
         self._seen: set[str] = set()
         self._found_under: dict[str, str] = {}
         self._being_deleted: dict[str, threading.Event] = {}
-        self._cleared: dict[str, tuple[str, ...]] = {}  # what made room for another in this run, and by which paths
+        self._cleared: dict[str, tuple[str, ...]] = {}
+        self._replaced: set[str] = set()
+        self._exports: Properties | None = None
 
     # What the program asks
 
@@ -80,11 +83,14 @@ class Deployment:
             return self.executor.write(completed(wanted, live), step=step, doomed=doomed)
 
     def outputs(self, urn: str, outputs: Properties) -> None:
-        """Record the outputs of a component or of the stack. Raises BadRequest and Halted."""
+        """Record the outputs of a component; keep those of the stack until `end`. Raises BadRequest and Halted."""
         self.executor.reporter.masker.learn(outputs)
         current = self.ledger.live(urn)
         if current is None or urn not in self._seen:
             raise BadRequest(f"outputs for a resource that was not registered: {urn}")
+        if urn == self.stack_urn:
+            self._exports = outputs
+            return
         self.executor.note(replace(current, outputs=outputs))
 
     def invoke(self, token: str, arguments: Properties, provider: str, version: str) -> Properties:
@@ -166,12 +172,14 @@ class Deployment:
         if old is None or old.external:
             made = self._checked(goal, urn, provider, None, Op.CREATE)
             return self.executor.create(made, provider, step=Step(op=Op.CREATE, urn=urn, type=goal.type, new=made))
-        if old.pending_replacement:
+        if urn in self._cleared:
+            made = self._checked(goal, urn, provider, None, Op.REPLACE)
             step = Step(op=Op.REPLACE, urn=urn, type=goal.type, old=old)
-            return self._recreate(goal, urn, provider, step, self._cleared.get(urn, ()))
+            return self._recreate(made, provider, step, self._cleared[urn])
+        wanted, reason = goal, self._compelled_by(goal, urn, old)
         goal = replace(goal, inputs=with_ignored(goal.inputs, old.inputs, goal.ignore_changes))
-        made = self._checked(goal, urn, provider, old, Op.UPDATE)
-        decision = self._decided(goal, provider, old, made)
+        made = self._checked(goal, urn, provider, None if reason == ASKED else old, Op.UPDATE)
+        decision = planner.compelled(goal, reason) if reason else self._decided(goal, provider, old, made)
         diff = described(decision.changes, old.inputs, made.inputs)
         step = Step(
             op=decision.op,
@@ -187,18 +195,24 @@ class Deployment:
             return self.executor.write(replace(made, outputs=outputs), step=step)
         if decision.op is Op.UPDATE:
             return self.executor.update(made, old, provider, step=step)
-        return self._replace(goal, provider, old, decision.delete_first, step)
+        return self._replace(wanted, provider, old, decision.delete_first, step)
+
+    def _compelled_by(self, goal: Goal, urn: str, old: Resource) -> str:
+        """What replaces the resource whatever its provider says; empty for nothing."""
+        if urn in self.settings.replace or old.urn in self.settings.replace:
+            return ASKED
+        if goal.deleted_with in self._replaced:
+            return "deletedWith"
+        before, after = old.provider, goal.provider
+        if not before or urns.provider_urn(before) == urns.provider_urn(after):
+            return ""
+        return "" if urns.is_default_provider(before) and urns.is_default_provider(after) else "provider"
 
     def _decided(self, goal: Goal, provider: Provider, old: Resource, made: Resource) -> planner.Decision:
         step = Step(op=Op.UPDATE, urn=made.urn, type=goal.type, old=old, new=made)
         with self.executor.guarded(step):
             difference = self._difference(provider, old, made.inputs)
-        before, after = old.provider, goal.provider
-        moved = urns.provider_urn(before) != urns.provider_urn(after) and not (
-            urns.is_default_provider(before) and urns.is_default_provider(after)
-        )
-        asked = made.urn in self.settings.replace or old.urn in self.settings.replace
-        return planner.decide(old, goal, difference, replace=asked, other_provider=bool(before) and moved)
+        return planner.decide(old, goal, difference)
 
     @staticmethod
     def _difference(provider: Provider, old: Resource, news: Properties) -> Difference:
@@ -246,22 +260,29 @@ class Deployment:
         return old
 
     def _replace(self, goal: Goal, provider: Provider, old: Resource, delete_first: bool, step: Step) -> Resource:
-        if old.protect:
+        """Make `old` anew as `goal` says: nothing of the old inputs is kept, not even what the program ignores."""
+        if old.protect and goal.protect:
             raise self.executor.failed(step, protected(old, "replaced"))
         if goal.import_id:
             problem = "a resource that still names an id to import cannot be replaced; remove `import_` from it"
             raise self.executor.failed(step, ResourceFailure(problem))
-        if not delete_first:
-            made = replace(self._checked(goal, old.urn, provider, None, Op.REPLACE), id="")
-            creation = replace(step, op=Op.CREATE_REPLACEMENT)
-            return self.executor.create(made, provider, step=creation, also=(step,), doomed=old)
-        self._make_room(old, step)
-        return self._recreate(goal, old.urn, provider, step, step.replace_reasons)
+        made = self._checked(goal, old.urn, provider, None, Op.REPLACE)
+        with self._lock:
+            self._replaced.add(old.urn)
+        if delete_first:
+            self._make_room(old, step)
+        if delete_first or old.pending_replacement:
+            return self._recreate(made, provider, step, step.replace_reasons)
+        creation = replace(step, op=Op.CREATE_REPLACEMENT)
+        doomed = replace(old, urn=self._found_under.get(old.urn, old.urn))
+        return self.executor.create(replace(made, id=""), provider, step=creation, also=(step,), doomed=doomed)
 
-    def _recreate(self, goal: Goal, urn: str, provider: Provider, step: Step, reasons: tuple[str, ...]) -> Resource:
-        made = replace(self._checked(goal, urn, provider, None, Op.REPLACE), id="")
+    def _recreate(self, made: Resource, provider: Provider, step: Step, reasons: tuple[str, ...]) -> Resource:
+        """Make what was deleted already."""
+        with self._lock:
+            self._replaced.add(made.urn)
         creation = replace(step, op=Op.CREATE_REPLACEMENT, replace_reasons=reasons)
-        return self.executor.create(made, provider, step=creation, also=(step,))
+        return self.executor.create(replace(made, id=""), provider, step=creation, also=(step,))
 
     def _make_room(self, root: Resource, step: Step) -> None:
         """Delete `root`, and before it every dependent that its replacement forces to be replaced too."""
@@ -272,8 +293,10 @@ class Deployment:
                 for victim in reversed(claimed):
                     if victim.protect:
                         raise self.executor.failed(step, protected(victim, "replaced"))
+                going = {root.urn, *(victim.urn for victim in claimed)}
                 for victim in (*reversed(claimed), root):
-                    self._delete(victim, before=root.urn)
+                    if not victim.pending_replacement:
+                        self._delete(victim, going)
             finally:
                 with self._lock:
                     for victim in claimed:
@@ -286,38 +309,55 @@ class Deployment:
             if dependent.pending_replacement:
                 replaced.add(dependent.urn)
                 continue
-            unknown = {
-                key: UNKNOWN
-                for key, sources in dependent.property_dependencies.items()
-                if key in dependent.inputs and not replaced.isdisjoint(sources)
-            }
-            if not unknown:
-                continue
-            step = Step(op=Op.REPLACE, urn=dependent.urn, type=dependent.type, old=dependent)
-            with self.executor.guarded(step):
-                provider = self.registry.of(dependent)
-                difference = self._difference(provider, dependent, dependent.inputs | unknown)
-            if not difference.replaces:
+            reasons = self._dragged_along(dependent, replaced)
+            if reasons is None:
                 continue
             with self._lock:
                 if dependent.urn in self._seen:
                     continue
-                self._cleared[dependent.urn] = difference.replaces
                 self._being_deleted[dependent.urn] = threading.Event()
+                self._cleared[dependent.urn] = reasons
             replaced.add(dependent.urn)
             claimed.append(dependent)
 
-    def _delete(self, doomed: Resource, *, before: str) -> None:
-        step = Step(op=Op.DELETE_REPLACED, urn=doomed.urn, type=doomed.type, old=doomed)
+    def _dragged_along(self, dependent: Resource, replaced: set[str]) -> tuple[str, ...] | None:
+        """The properties for which `dependent` must be replaced with what it uses; None where it need not be."""
+        if dependent.deleted_with in replaced:
+            return ()
+        unknown = {
+            key: UNKNOWN
+            for key, sources in dependent.property_dependencies.items()
+            if key in dependent.inputs and not replaced.isdisjoint(sources)
+        }
+        if not unknown:
+            return None
+        step = Step(op=Op.REPLACE, urn=dependent.urn, type=dependent.type, old=dependent)
+        with self.executor.guarded(step):
+            provider = self.registry.of(dependent)
+            difference = self._difference(provider, dependent, dependent.inputs | unknown)
+        changes = forced(difference.changes, dependent.replace_on_changes)
+        return Difference(changes).replaces or None
+
+    def _delete(self, doomed: Resource, going: set[str]) -> None:
+        former = self._found_under.get(doomed.urn, doomed.urn)
+        step = Step(op=Op.DELETE_REPLACED, urn=former, type=doomed.type, old=doomed)
         provider = None
         if doomed.retain_on_delete:
             step = replace(step, note=RETAINED)
+        elif doomed.deleted_with in going:
+            step = replace(step, note=gone_with(doomed))
         else:
             with self.executor.guarded(step):
                 provider = self.registry.of(doomed)
-        self.executor.delete(doomed, provider, step=step, before=before)
+        self.executor.delete(doomed, provider, step=step, makes_room=True)
 
     # The end of the program
+
+    def end(self, *, failed: bool) -> None:
+        """Record the stack's outputs. After a failure those that are missing stay: what they name may still stand."""
+        stack = self.ledger.live(self.stack_urn)
+        if stack is not None and self._exports is not None:
+            self.ledger.write(replace(stack, outputs=(stack.outputs if failed else {}) | self._exports))
 
     def leftovers(self) -> list[Resource]:
         """The entries that the program no longer asks for, and those that were replaced."""

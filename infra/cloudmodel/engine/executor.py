@@ -91,21 +91,20 @@ class Executor:
 
         return self._change(replace(entry, modified=now()), PendingKind.UPDATING, call, step=step)
 
-    def delete(self, entry: Resource, provider: Provider | None, *, step: Step, before: str = "") -> None:
+    def delete(self, entry: Resource, provider: Provider | None, *, step: Step, makes_room: bool = False) -> None:
         """Delete `entry`, or only forget it where there is no `provider` to call.
 
-        `before` names the resource that this makes room for: the entry then stays, as one that waits for its
-        replacement.
+        With `makes_room` the entry stays, as one that waits for its replacement.
         """
-        with self._step((step,), before=before):
+        with self._step((step,), makes_room=makes_room):
             if provider is None or self.preview:
-                self._forget(entry, before, None)
+                self._forget(entry, makes_room, None)
                 return
             operation = self.ledger.begin(PendingKind.DELETING, entry)
             with self._closing(operation):
                 timeout = entry.custom_timeouts.get("delete")
-                provider.delete(entry.urn, entry.type, entry.id, plain(entry.inputs), plain(entry.outputs), timeout)
-            self._forget(entry, before, operation)
+                provider.delete(step.urn, entry.type, entry.id, plain(entry.inputs), plain(entry.outputs), timeout)
+            self._forget(entry, makes_room, operation)
 
     def write(self, entry: Resource, *, step: Step, doomed: Resource | None = None) -> Resource:
         """Record `entry`, for which the cloud need not change; `doomed` is the entry it replaces."""
@@ -147,9 +146,9 @@ class Executor:
         self._fail(step, failure, self.reporter.started(step))
         return Halted()
 
-    def _forget(self, entry: Resource, before: str, operation: int | None) -> None:
-        put = (replace(entry, pending_replacement=True),) if before else ()
-        drop = () if before else (entry.key,)
+    def _forget(self, entry: Resource, makes_room: bool, operation: int | None) -> None:
+        put = (replace(entry, pending_replacement=True),) if makes_room else ()
+        drop = () if makes_room else (entry.key,)
         if operation is None:
             self.ledger.write(*put, drop=drop)
         else:
@@ -196,7 +195,9 @@ class Executor:
             raise
 
     @contextmanager
-    def _step(self, steps: tuple[Step, ...], *, before: str = "", planned: bool = True) -> Iterator[list[Resource]]:
+    def _step(
+        self, steps: tuple[Step, ...], *, makes_room: bool = False, planned: bool = True
+    ) -> Iterator[list[Resource]]:
         """Around what a step does: the plan's consent first, then events, and the control closed on failure.
 
         The entry that the step leaves goes into the list that this yields; `planned` is false for what no plan
@@ -220,7 +221,7 @@ class Executor:
             self._fail(main, unexpected_failure(unexpected), since)
             raise Halted from None
         for step in steps:
-            self.reporter.done(replace(step, new=left[-1]) if left else step, since, before=before)
+            self.reporter.done(replace(step, new=left[-1]) if left else step, since, makes_room=makes_room)
 
     def _consent(self, steps: tuple[Step, ...]) -> None:
         if self._plan is None:

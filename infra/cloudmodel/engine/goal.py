@@ -78,5 +78,6 @@ def entry(goal: Goal, urn: str, inputs: Properties, *, old: Resource | None = No
         init_errors=(),
         additional_secret_outputs=goal.additional_secret_outputs,
         ignore_changes=goal.ignore_changes,
+        replace_on_changes=goal.replace_on_changes,
         custom_timeouts=dict(goal.custom_timeouts),
     )

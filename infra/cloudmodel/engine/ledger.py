@@ -101,7 +101,8 @@ class Ledger:
         """`entries`, which may have been looked up before a rename, with the names of now."""
         current = []
         for entry in entries:
-            self._renames.pop(entry.urn, None)  # the name is in use again
+            if not entry.delete:
+                self._renames.pop(entry.urn, None)  # the name is in use again
             now = entry
             for old, new in tuple(self._renames.items()):
                 now = _renamed(now, old, new)

@@ -62,22 +62,24 @@ class Decision:
     delete_first: bool = False
 
 
-def decide(old: Resource, goal: Goal, difference: Difference, *, replace: bool, other_provider: bool) -> Decision:
-    """Same, update or replace, from the provider's word and the program's options.
-
-    `replace` is true where the user asked for a replacement; `other_provider` where the resource moves to another
-    provider, which may be another account or region.
-    """
+def decide(old: Resource, goal: Goal, difference: Difference) -> Decision:
+    """Same, update or replace, from the provider's word and the program's options."""
     changes = forced(difference.changes, goal.replace_on_changes)
-    if other_provider:
-        changes["provider"] = DiffKind.UPDATE_REPLACE
     reasons = tuple(sorted(path for path, kind in changes.items() if kind == replacing(kind)))
-    if reasons or replace:
-        first = difference.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
-        return Decision(Op.REPLACE, changes, reasons, first)
+    if reasons or old.pending_replacement:
+        return Decision(Op.REPLACE, changes, reasons, _first(goal, difference.delete_before_replace))
     if changes or old.init_errors:
         return Decision(Op.UPDATE, changes)
     return Decision(Op.SAME)
+
+
+def compelled(goal: Goal, reason: str) -> Decision:
+    """A replacement for a `reason` that is no property of the resource; its provider is not asked."""
+    return Decision(Op.REPLACE, {}, (reason,), _first(goal, False))
+
+
+def _first(goal: Goal, delete_before_replace: bool) -> bool:
+    return delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
 
 
 def deletion_order(doomed: Iterable[Resource]) -> dict[Key, set[Key]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cloudmodel.core.errors import Cancelled, CloudmodelError, OperationFailed
 from cloudmodel.engine.masking import Masker
-from cloudmodel.engine.normal import ordered
+from cloudmodel.engine.normal import ordered, references
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Diagnostic, Events, Op, Phase, Step, StepEvent
 
@@ -58,7 +58,7 @@ class Reporter:
         self.failures: list[Failure] = []
         self._events = events
         self._preview = preview
-        self._steps: list[tuple[Step, str]] = []
+        self._steps: list[tuple[Step, bool]] = []
         self._lock = threading.Lock()
 
     def started(self, step: Step) -> float:
@@ -67,11 +67,11 @@ class Reporter:
             self._send(StepEvent(step=step, phase=Phase.STARTED))
         return time.monotonic()
 
-    def done(self, step: Step, since: float | None = None, *, before: str = "") -> None:
-        """A step succeeded or was planned; `before` is the URN of the resource that it makes room for."""
+    def done(self, step: Step, since: float | None = None, *, makes_room: bool = False) -> None:
+        """A step succeeded or was planned; `makes_room` is true of a deletion before a replacement is made."""
         elapsed = 0.0 if since is None or self._preview else time.monotonic() - since
         with self._lock:
-            self._steps.append((step, before))
+            self._steps.append((step, makes_room))
         self._send(StepEvent(step=step, phase=Phase.PLANNED if self._preview else Phase.DONE, seconds=elapsed))
 
     def failed(self, failure: Failure, since: float) -> None:
@@ -91,17 +91,21 @@ class Reporter:
     def steps(self, entries: Iterable[Resource]) -> tuple[Step, ...]:
         """The steps in canonical order, whatever the order they happened in.
 
-        Topological over `entries` (all entries before and after the run), ties by URN; deletions come last and in
-        reverse, but those that make room for a resource come right before it.
+        Topological over `entries` (all entries before the run, then all after it), ties by URN; deletions come last
+        and in reverse, but those that make room for a resource come right before it.
         """
+        entries = tuple(entries)
         order = {entry.urn: position for position, entry in enumerate(ordered(entries))}
+        before = {entry.urn: entry for entry in reversed(entries) if not entry.delete}
+        room = {step.urn: before[step.urn] for step, early in self._steps if early and step.urn in before}
 
-        def rank(item: tuple[Step, str]) -> tuple[int, int, int, int, str, list[str]]:
-            step, before = item
+        def rank(item: tuple[Step, bool]) -> tuple[int, int, int, int, str, list[str]]:
+            step, makes_room = item
             position = order.get(step.urn, len(order))
             identity = [step.op.value, step.old.id if step.old else ""]
-            if before:
-                return (0, order.get(before, len(order)), 0, -position, step.urn, identity)
+            if makes_room:
+                first = min(order[urn] for urn in _roots(step.urn, room))
+                return (0, first, 0, -position, step.urn, identity)
             if step.op in LATE:
                 return (1, -position, 0, 0, step.urn, identity)
             return (0, position, 1, 0, step.urn, identity)
@@ -137,6 +141,12 @@ class Reporter:
     def _send(self, event: StepEvent | Diagnostic) -> None:
         with self._lock:
             self._events(event)
+
+
+def _roots(urn: str, room: Mapping[str, Resource]) -> set[str]:
+    """Of what made room, those for whose sake `urn` did: itself, where it uses none of the others."""
+    used = {needed for _, needed in references(room[urn]) if needed in room} if urn in room else set()
+    return set().union(*(_roots(needed, room) for needed in used)) if used else {urn}
 
 
 def masked_error(error: CloudmodelError, masker: Masker) -> CloudmodelError:

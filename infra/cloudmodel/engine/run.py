@@ -272,10 +272,13 @@ class _Session:
             )
         if monitor.crash is not None:
             raise monitor.crash
-        if raised is not None:
-            self._raised(raised)
-        elif not finished.is_set():
-            finish()
+        try:
+            if raised is not None:
+                self._raised(raised)
+            elif not finished.is_set():
+                finish()
+        finally:
+            deployment.end(failed=self._control.closed or self._control.stop.is_set())
 
     def _raised(self, raised: Raised) -> None:
         """A program that raised has failed, unless it only met the end of the monitor."""

@@ -45,6 +45,7 @@ class Resource:
     init_errors: tuple[str, ...] = ()
     additional_secret_outputs: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
+    replace_on_changes: tuple[str, ...] = ()
     custom_timeouts: Mapping[str, float] = field(default_factory=dict)
     created: str = ""
     modified: str = ""

@@ -26,6 +26,11 @@ def protected(old: Resource, verb: str) -> ResourceFailure:
     )
 
 
+def gone_with(entry: Resource) -> str:
+    """The note on a deletion that needs no call: what the entry is deleted with takes it along."""
+    return f"deleted with {urns.split(entry.deleted_with).name}"
+
+
 def delete_all(
     doomed: Iterable[Resource], executor: Executor, provider_of: Callable[[Resource], Provider], parallel: int
 ) -> None:
@@ -86,7 +91,7 @@ def _delete(entry: Resource, executor: Executor, provider_of: Callable[[Resource
     elif entry.retain_on_delete:
         step = replace(step, note=RETAINED)
     elif entry.deleted_with in going:
-        step = replace(step, note=f"deleted with {urns.split(entry.deleted_with).name}")
+        step = replace(step, note=gone_with(entry))
     else:
         with executor.guarded(step):
             provider = provider_of(entry)

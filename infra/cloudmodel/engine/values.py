@@ -156,5 +156,5 @@ def lookup(value: Any, path: tuple[PathPart, ...]) -> Any:
 
 
 def matches(pattern: tuple[PathPart, ...], path: tuple[PathPart, ...]) -> bool:
-    """True when one of them is the other or lies inside it; `*` stands for any one part."""
-    return all(a == b or a == "*" for a, b in zip(pattern, path, strict=False))
+    """True when `path` is what `pattern` names or lies inside it; `*` stands for any one part."""
+    return len(pattern) <= len(path) and all(a in (b, "*") for a, b in zip(pattern, path, strict=False))

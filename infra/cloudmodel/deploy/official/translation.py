@@ -65,7 +65,7 @@ class Translator:
     def finish(self) -> None:
         """Report the deletions that turned out to make room for nothing."""
         with self._lock:
-            self._report_room("")
+            self._report_room(makes_room=False)
 
     def _before(self, told: StepEventMetadata) -> None:
         if told.op.value == "refresh":
@@ -75,8 +75,8 @@ class Translator:
         if default_provider(step):
             return
         self._since[(told.urn, step.op)] = self._reporter.started(step)
-        if step.op in REPLACING:
-            self._report_room(told.urn)
+        if step.op in REPLACING:  # then the program still runs: no deletion so far was one of those at its end
+            self._report_room(makes_room=True)
 
     def _after(self, told: StepEventMetadata) -> None:
         if told.urn in self._refreshing:
@@ -126,10 +126,9 @@ class Translator:
         if message:
             self._reporter.say(severity.partition("#")[0], message, urn)
 
-    def _report_room(self, urn: str) -> None:
-        """The deletions so far made room for `urn`; none where it is empty."""
+    def _report_room(self, *, makes_room: bool) -> None:
         for step, since in self._room:
-            self._reporter.done(step, since, before=urn)
+            self._reporter.done(step, since, makes_room=makes_room)
         self._room.clear()
 
 

@@ -1,0 +1,272 @@
+"""Whether two engines did the same: what each says of one life, in one form, and where the two differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from both_engines import Embedded, Moment, Official, Side
+from cloudmodel.engine import normal, planner
+from cloudmodel.engine import urn as urns
+from cloudmodel.engine.run import Result
+from cloudmodel.engine.state import State
+from cloudmodel.engine.step import Op, Step
+from lifecycles import Node, Program, Revision, prefixed, program
+
+Lanes = Mapping[str, Revision]
+LANES = "abcdefghijklmnopqrstuvwxyz"
+"""What programs side by side are called, in the names of their resources."""
+
+
+def summed(result: Result, lane: str = "") -> str:
+    """What changed in a lane, in the order of the steps: `create a, update b, delete c`."""
+    start = f"{lane}-" if lane else ""
+    return ", ".join(
+        f"{step.op.value} {step.name.removeprefix(start)}"
+        for step in _own(result.steps)
+        if step.op is not Op.SAME and step.type != urns.STACK_TYPE and step.name.startswith(start)
+    )
+
+
+def told(result: Result) -> dict[str, Any]:
+    """What a user is told: each step with what changes in it and why; what failed; how it ended."""
+    error = result.error
+    return {
+        # How far a run came before it failed is chance, but for what changed; see `_wait_for_each_other`.
+        "steps": [_line(step) for step in _own(result.steps) if error is None or step.op is not Op.SAME],
+        "failed": sorted({failed["urn"] for failed in error.details.get("failed", [])}) if error else [],
+        "ended": type(error).__name__ if error else "",
+        "exit code": error.code if error else 0,
+    }
+
+
+def _line(step: Step) -> tuple[str, str, dict[str, str], tuple[str, ...]]:
+    diff = {path: change.kind.value for path, change in step.diff.items()}
+    return step.op.value, step.urn, diff, step.replace_reasons
+
+
+def recorded(state: State) -> dict[str, Any]:
+    """A state in normal form, without the ids that each engine gives its providers."""
+    ids = {entry.id: urns.split(entry.urn).name for entry in state.resources if urns.is_provider(entry.type)}
+
+    def swapped(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: swapped(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [swapped(item) for item in value]
+        if isinstance(value, str):
+            head, colons, tail = value.rpartition("::")
+            return f"{head}{colons}{ids[tail]}" if tail in ids else value
+        return value
+
+    form = swapped(normal.normal_form(state))
+    return {"pending": form["pending"]} | {entry["urn"] + ("!" if entry.get("delete") else ""): entry
+                                           for entry in form["resources"]}  # fmt: skip
+
+
+def called(side: Side) -> Counter[str]:
+    """The calls that changed the cloud, with what they were given."""
+    return Counter(
+        f"{call.verb} {call.name} {sorted(call.arguments.items(), key=str)}" for call in side.cloud.mutations()
+    )
+
+
+def out_of_order(course: list[Moment], before: State, after: State, deleted: set[str]) -> list[str]:
+    """Where calls came in an order that the dependencies forbid (the embedded engine's rule I13, Pulumi's own).
+
+    `deleted` are the names that a program no longer asks for, which go last.
+    """
+    begins: dict[tuple[str, str], int] = {}
+    ends: dict[tuple[str, str], int] = {}
+    for index, moment in enumerate(course):
+        (begins if moment.begins else ends)[moment.call.verb, moment.call.name] = index
+
+    def wrong(first: tuple[str, str], then: tuple[str, str]) -> bool:
+        return first in ends and then in begins and begins[then] < ends[first]
+
+    found = []
+    for entry in after.resources:
+        for needed in (urns.split(urn).name for _, urn in normal.references(entry)):
+            for one in ("create", "update"):
+                for other in ("create", "update"):
+                    if not entry.delete and needed != entry.name and wrong((one, needed), (other, entry.name)):
+                        found.append(f"{other} {entry.name} before the end of {one} {needed}")
+    for entry in before.resources:
+        for needed in (urns.split(urn).name for _, urn in normal.references(entry)):
+            if needed != entry.name and wrong(("delete", entry.name), ("delete", needed)):
+                found.append(f"delete {needed} before the end of delete {entry.name}")
+    for name in deleted:
+        found += [
+            f"delete {name} before the end of {' '.join(key)}"
+            for key in ends
+            if key[0] != "delete" and wrong(key, ("delete", name))
+        ]
+    return found
+
+
+def made_first(course: list[Moment]) -> dict[str, str]:
+    """For what was both made and deleted: which of the two began first."""
+    first: dict[str, list[str]] = {}
+    for moment in course:
+        if moment.begins and moment.call.verb in ("create", "delete"):
+            first.setdefault(moment.call.name, []).append(moment.call.verb)
+    return {name: verbs[0] for name, verbs in first.items() if len(set(verbs)) > 1}
+
+
+def differing(what: str, ours: Any, theirs: Any) -> Iterator[str]:
+    """Where two answers differ, one line each."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted({*ours, *theirs}, key=str):
+            yield from differing(f"{what}/{key}", ours.get(key), theirs.get(key))
+    elif ours != theirs:
+        yield f"{what}: embedded {ours!r}, official {theirs!r}"
+
+
+def _steps_differing(what: str, ours: list[Any], theirs: list[Any]) -> Iterator[str]:
+    yield from (f"{what}: embedded only {step}" for step in ours if step not in theirs)
+    yield from (f"{what}: official only {step}" for step in theirs if step not in ours)
+    if ours != theirs and sorted(ours, key=str) == sorted(theirs, key=str):
+        moved = next((one, other) for one, other in zip(ours, theirs, strict=True) if one != other)
+        yield f"{what}: another order from embedded {moved[0]}, official {moved[1]}"
+
+
+class Life:
+    """One life, or several side by side, on both engines. `steps` counts what was compared."""
+
+    def __init__(self, embedded: Embedded, official: Official) -> None:
+        self.sides: tuple[Side, Side] = (embedded, official)
+        self.steps = 0
+
+    def run(self, lanes: Lanes) -> list[str]:
+        """Carry the lanes' revisions out as one run on both engines, and say where they differ."""
+        first = next(iter(lanes.values()))
+        asked = tuple(prefixed(name, lane) for lane, revision in lanes.items() for name in revision.replace)
+        script = program({lane: revision.nodes for lane, revision in lanes.items()}, raises=first.raises)
+        troubled = any(revision.fail or revision.unready for revision in lanes.values())
+        found: list[str] = []
+        for side in self.sides:
+            side.cloud.forget_calls()
+            for lane, revision in lanes.items():
+                _disturb(side, lane, revision)
+        if first.verb == "up":
+            options = {"refresh": first.refresh, "replace": self._urns(asked)}
+            planned = [side.preview(script, **options) for side in self.sides]
+            found += self._compared("preview", planned)
+            found += [f"{side.name}'s preview changed the cloud" for side in self.sides if side.cloud.mutations()]
+            if troubled:
+                self._wait_for_each_other(planned[0], lanes)
+        else:
+            options = {}
+        befores = [side.state for side in self.sides]
+        results = [side.run(first.verb, script, **options) for side in self.sides]
+        for lane, revision in lanes.items():
+            if revision.expect is not None and revision.expect != summed(results[0], lane):
+                found.append(f"{lane} expected {revision.expect!r}, was {summed(results[0], lane)!r}")
+        found += self._compared(first.verb, results)
+        found += differing("state", *(recorded(side.state) for side in self.sides))
+        found += differing("calls", *(called(side) for side in self.sides))
+        found += differing("made first", *(made_first(side.cloud.course) for side in self.sides))
+        found += differing("cloud", *(_held(side) for side in self.sides))
+        for side, before, result in zip(self.sides, befores, results, strict=True):
+            deleted = {step.name for step in result.steps if step.op is Op.DELETE}
+            found += [f"{side.name}: {bad}" for bad in out_of_order(side.cloud.course, before, side.state, deleted)]
+            side.cloud.failures.clear()
+            side.cloud.unready.clear()
+            side.cloud.waits.clear()
+        return found
+
+    def moved(self, now: Mapping[str, Iterable[Node]], then: Mapping[str, Iterable[Node]]) -> list[str]:
+        """Exchange the states of the engines: each must find nothing to do, and plan the same next change."""
+        embedded, official = self.sides
+        exports = [side.export() for side in self.sides]
+        embedded.take(exports[1])
+        official.take(exports[0])
+        found = []
+        for side in self.sides:
+            idle = side.preview(program(now))
+            if idle.error or summed(idle):
+                found.append(f"{side.name} finds after the move: {idle.error or summed(idle)}")
+        return found + self._compared("next change", [side.preview(program(then)) for side in self.sides])
+
+    def _compared(self, what: str, results: list[Result]) -> list[str]:
+        self.steps += len(results[0].steps)
+        ours, theirs = (told(result) for result in results)
+        if what == "preview" and ours["ended"]:  # ours ends at the first refusal, Pulumi's goes on to show the rest
+            ours["steps"] = theirs["steps"] = []
+        found = [*_steps_differing(what, ours.pop("steps"), theirs.pop("steps")), *differing(what, ours, theirs)]
+        if found and any(result.error for result in results):
+            found.append(f"{what} errors: {[str(result.error) for result in results]}")
+        return found
+
+    def _urns(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(entry.urn for entry in self.sides[0].state.resources if entry.name in names and not entry.delete)
+
+    def _wait_for_each_other(self, planned: Result, lanes: Lanes) -> None:
+        """What fails does so when everything that does not need it is done: else chance would decide what is."""
+        failing = {
+            (verb, prefixed(name, lane))
+            for lane, revision in lanes.items()
+            for verb, name in (*revision.fail, *revision.unready)
+        }
+        by_name = {entry.name: entry for entry in planned.state.resources if not entry.delete}
+        behind = {name for _, name in failing}
+        for _, name in failing:
+            if name in by_name:
+                behind |= {item.name for item in planner.dependents(by_name[name].urn, planned.state.resources)}
+        waited = {("create" if step.op is Op.CREATE_REPLACEMENT else step.op.value, step.name)
+                  for step in planned.steps
+                  if step.op in (Op.CREATE, Op.UPDATE, Op.CREATE_REPLACEMENT) and step.name not in behind
+                  and "test/thing" in step.type}  # fmt: skip
+        for side in self.sides:
+            side.cloud.waits = dict.fromkeys(failing, waited | failing)
+
+
+def _own(steps: Iterable[Step]) -> list[Step]:
+    return [step for step in steps if step.type != urns.STACK_TYPE or step.op not in (Op.SAME,)]
+
+
+def _held(side: Side) -> dict[str, Any]:
+    return {" ".join(key): value for key, value in side.cloud.things.items()}
+
+
+def _disturb(side: Side, lane: str, revision: Revision) -> None:
+    from cloudmodel.core.resource import ResourceFailure
+
+    cloud = side.cloud
+    entries = {entry.name: entry for entry in side.state.resources if not entry.delete}
+    by_id = {key[2]: held for key, held in cloud.things.items()}
+    for name, props in revision.stand.items():
+        named = prefixed(name, lane)
+        cloud.things["", "aws:test/thing:Thing", named] = {"name": named, **props}
+    for name, props in revision.drift.items():
+        by_id[entries[prefixed(name, lane)].id].update(props)
+    for name in revision.gone:
+        id = entries[prefixed(name, lane)].id
+        for key in [key for key in cloud.things if key[2] == id]:
+            del cloud.things[key]
+    for verb, name in revision.fail:
+        cloud.failures[verb, prefixed(name, lane)] = ResourceFailure("trouble")
+    cloud.unready |= {(verb, prefixed(name, lane)) for verb, name in revision.unready}
+
+
+def lived(life: Life, only: Program) -> list[str]:
+    """Live one program on both engines, exchange the states, take everything down; what differs."""
+    return together(life, {"": only})
+
+
+def together(life: Life, programs: Mapping[str, Program]) -> list[str]:
+    """The same for programs side by side, by the lane of each; what is over rests as it was."""
+    found: list[str] = []
+    lanes: dict[str, Revision] = {}
+    for number in range(max(len(each.revisions) for each in programs.values())):
+        for lane, each in programs.items():
+            over = number >= len(each.revisions)
+            lanes[lane] = Revision(each.revisions[-1].nodes) if over else each.revisions[number]
+        found += [f"revision {number + 1}: {line}" for line in life.run(lanes)]
+    if all(revision.verb == "up" for revision in lanes.values()):
+        now = {lane: each.revisions[-1].nodes for lane, each in programs.items()}
+        found += life.moved(now, {lane: each.revisions[0].nodes for lane, each in programs.items()})
+    if life.sides[0].state.resources:
+        found += [f"destroy: {line}" for line in life.run({"": Revision(verb="destroy")})]
+    return found
