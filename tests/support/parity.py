@@ -15,6 +15,7 @@ from cloudmodel.engine.step import Op, Step
 from lifecycles import Node, Program, Revision, prefixed, program
 
 Lanes = Mapping[str, Revision]
+PREVIEWS = ("preview", "next change")
 LANES = "abcdefghijklmnopqrstuvwxyz"
 """What programs side by side are called, in the names of their resources."""
 
@@ -24,7 +25,7 @@ def summed(result: Result, lane: str = "") -> str:
     start = f"{lane}-" if lane else ""
     return ", ".join(
         f"{step.op.value} {step.name.removeprefix(start)}"
-        for step in _own(result.steps)
+        for step in result.steps
         if step.op is not Op.SAME and step.type != urns.STACK_TYPE and step.name.startswith(start)
     )
 
@@ -33,12 +34,16 @@ def told(result: Result) -> dict[str, Any]:
     """What a user is told: each step with what changes in it and why; what failed; how it ended."""
     error = result.error
     return {
-        # How far a run came before it failed is chance, but for what changed; see `_wait_for_each_other`.
-        "steps": [_line(step) for step in _own(result.steps) if error is None or step.op is not Op.SAME],
+        # How far a run came before it failed is chance, but for what it changed; see `_wait_for_each_other`.
+        "steps": [_line(step) for step in result.steps if error is None or not _chance(step)],
         "failed": sorted({failed["urn"] for failed in error.details.get("failed", [])}) if error else [],
         "ended": type(error).__name__ if error else "",
         "exit code": error.code if error else 0,
     }
+
+
+def _chance(step: Step) -> bool:
+    return step.op is Op.SAME or step.type == urns.STACK_TYPE
 
 
 def _line(step: Step) -> tuple[str, str, dict[str, str], tuple[str, ...]]:
@@ -132,11 +137,13 @@ def _steps_differing(what: str, ours: list[Any], theirs: list[Any]) -> Iterator[
 
 
 class Life:
-    """One life, or several side by side, on both engines. `steps` counts what was compared."""
+    """One life, or several side by side, on both engines. `steps` counts what was compared; `failed` says how the last
+    run ended."""
 
     def __init__(self, embedded: Embedded, official: Official) -> None:
         self.sides: tuple[Side, Side] = (embedded, official)
         self.steps = 0
+        self.failed = False
 
     def run(self, lanes: Lanes) -> list[str]:
         """Carry the lanes' revisions out as one run on both engines, and say where they differ."""
@@ -185,14 +192,16 @@ class Life:
         found = []
         for side in self.sides:
             idle = side.preview(program(now))
-            if idle.error or summed(idle):
+            if idle.error or any(step.op not in (Op.SAME, Op.READ) for step in idle.steps):
                 found.append(f"{side.name} finds after the move: {idle.error or summed(idle)}")
         return found + self._compared("next change", [side.preview(program(then)) for side in self.sides])
 
     def _compared(self, what: str, results: list[Result]) -> list[str]:
         self.steps += len(results[0].steps)
         ours, theirs = (told(result) for result in results)
-        if what == "preview" and ours["ended"]:  # ours ends at the first refusal, Pulumi's goes on to show the rest
+        if (
+            what in ("preview", "next change") and ours["ended"]
+        ):  # ours ends at the first refusal, Pulumi's goes on to show the rest
             ours["steps"] = theirs["steps"] = []
         found = [*_steps_differing(what, ours.pop("steps"), theirs.pop("steps")), *differing(what, ours, theirs)]
         if found and any(result.error for result in results):
@@ -220,10 +229,6 @@ class Life:
                   and "test/thing" in step.type}  # fmt: skip
         for side in self.sides:
             side.cloud.waits = dict.fromkeys(failing, waited | failing)
-
-
-def _own(steps: Iterable[Step]) -> list[Step]:
-    return [step for step in steps if step.type != urns.STACK_TYPE or step.op not in (Op.SAME,)]
 
 
 def _held(side: Side) -> dict[str, Any]:
@@ -264,7 +269,7 @@ def together(life: Life, programs: Mapping[str, Program]) -> list[str]:
             over = number >= len(each.revisions)
             lanes[lane] = Revision(each.revisions[-1].nodes) if over else each.revisions[number]
         found += [f"revision {number + 1}: {line}" for line in life.run(lanes)]
-    if all(revision.verb == "up" for revision in lanes.values()):
+    if all(revision.verb == "up" for revision in lanes.values()) and not life.failed:
         now = {lane: each.revisions[-1].nodes for lane, each in programs.items()}
         found += life.moved(now, {lane: each.revisions[0].nodes for lane, each in programs.items()})
     if life.sides[0].state.resources:

@@ -80,7 +80,7 @@ class Deployment:
                 if live is None:
                     raise ResourceFailure(f"there is no {goal.type} with the id '{id}'")
             self.executor.reporter.masker.learn(goal.inputs)
-            return self.executor.write(completed(wanted, live), step=step, doomed=doomed)
+            return self.executor.write(completed(wanted, live), *_taking_the_place_of(doomed, step), doomed=doomed)
 
     def outputs(self, urn: str, outputs: Properties) -> None:
         """Record the outputs of a component; keep those of the stack until `end`. Raises BadRequest and Halted."""
@@ -156,13 +156,13 @@ class Deployment:
         made = entry(goal, urn, goal.inputs, old=old)
         if old is None:
             stamped = replace(made, created=now(), modified=now())
-            return self.executor.write(stamped, step=Step(op=Op.CREATE, urn=urn, type=goal.type, new=stamped))
+            return self.executor.write(stamped, Step(op=Op.CREATE, urn=urn, type=goal.type, new=stamped))
         changes = changed_keys(plain(old.inputs), plain(goal.inputs))
         if not changes:
-            return self.executor.write(made, step=same(made, old))
+            return self.executor.write(made, same(made, old))
         diff = described(changes, old.inputs, goal.inputs)
         step = Step(op=Op.UPDATE, urn=urn, type=goal.type, diff=diff, old=old, new=made)
-        return self.executor.write(replace(made, modified=now()), step=step)
+        return self.executor.write(replace(made, modified=now()), step)
 
     # Custom resources
 
@@ -171,7 +171,8 @@ class Deployment:
             return self._import(goal, urn, provider, old)
         if old is None or old.external:
             made = self._checked(goal, urn, provider, None, Op.CREATE)
-            return self.executor.create(made, provider, step=Step(op=Op.CREATE, urn=urn, type=goal.type, new=made))
+            first, *also = _taking_the_place_of(old, Step(op=Op.CREATE, urn=urn, type=goal.type, old=old, new=made))
+            return self.executor.create(made, provider, step=first, also=also, doomed=old)
         if urn in self._cleared:
             made = self._checked(goal, urn, provider, None, Op.REPLACE)
             step = Step(op=Op.REPLACE, urn=urn, type=goal.type, old=old)
@@ -192,7 +193,7 @@ class Deployment:
         )
         if decision.op is Op.SAME:
             outputs = annotated(with_secret_keys(old.outputs, goal.additional_secret_outputs), made.inputs)
-            return self.executor.write(replace(made, outputs=outputs), step=step)
+            return self.executor.write(replace(made, outputs=outputs), step)
         if decision.op is Op.UPDATE:
             return self.executor.update(made, old, provider, step=step)
         return self._replace(wanted, provider, old, decision.delete_first, step)
@@ -247,7 +248,8 @@ class Deployment:
                     raise ResourceFailure(message)
                 self.executor.reporter.say("warning", f"{message}; the import will fail", urn)
         self.executor.reporter.masker.learn(adopted.outputs)
-        return self.executor.write(replace(adopted, inputs=wanted), step=step, doomed=doomed)
+        steps = _taking_the_place_of(old, step)
+        return self.executor.write(replace(adopted, inputs=wanted), *steps, doomed=doomed)
 
     # Replacement
 
@@ -363,3 +365,11 @@ class Deployment:
         """The entries that the program no longer asks for, and those that were replaced."""
         wanted = self._seen | self.registry.defaults
         return [item for item in self.ledger.entries() if item.delete or item.urn not in wanted]
+
+
+def _taking_the_place_of(old: Resource | None, step: Step) -> tuple[Step, ...]:
+    """`step`, and where it makes another resource the one of this name, that this is a replacement."""
+    if old is None:
+        return (step,)
+    op = Op.READ_REPLACEMENT if step.op is Op.READ else Op.CREATE_REPLACEMENT
+    return (replace(step, op=op), replace(step, op=Op.REPLACE))

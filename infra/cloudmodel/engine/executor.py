@@ -106,9 +106,9 @@ class Executor:
                 provider.delete(step.urn, entry.type, entry.id, plain(entry.inputs), plain(entry.outputs), timeout)
             self._forget(entry, makes_room, operation)
 
-    def write(self, entry: Resource, *, step: Step, doomed: Resource | None = None) -> Resource:
+    def write(self, entry: Resource, *steps: Step, doomed: Resource | None = None) -> Resource:
         """Record `entry`, for which the cloud need not change; `doomed` is the entry it replaces."""
-        with self._step((step,)) as left:
+        with self._step(steps) as left:
             self.ledger.write(entry, *((replace(doomed, delete=True),) if doomed else ()))
             left.append(entry)
         return entry

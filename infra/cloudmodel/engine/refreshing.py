@@ -73,9 +73,9 @@ def _record(executor: Executor, entry: Resource, live: Live | None, alone: bool)
     executor.reporter.masker.learn(found.inputs)
     if found == entry:
         if alone:
-            executor.write(entry, step=same(entry, entry))
+            executor.write(entry, same(entry, entry))
         return
     inputs, outs = changed_keys(entry.inputs, found.inputs), changed_keys(entry.outputs, found.outputs)
     diff = described(outs, entry.outputs, found.outputs) | described(inputs, entry.inputs, found.inputs)
     step = Step(op=Op.REFRESH, urn=entry.urn, type=entry.type, diff=diff, old=entry, new=found)
-    executor.write(replace(found, modified=now()), step=step)
+    executor.write(replace(found, modified=now()), step)

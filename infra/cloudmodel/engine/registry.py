@@ -59,7 +59,7 @@ class Registry:
     def register(self, goal: Goal, urn: str, old: Resource | None) -> Resource:
         """Configure and record an explicit provider."""
         made, step = self._configured(goal, urn, old)
-        return self._executor.write(made, step=step)
+        return self._executor.write(made, step)
 
     def _default(self, package: str, version: str) -> str:
         """The reference of the default provider of `package`, made and recorded at its first use."""
