@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import grpc
+from google.protobuf import empty_pb2
 from pulumi.automation import LocalWorkspace, Stack
 from pulumi.runtime.proto import provider_pb2_grpc
 
@@ -155,6 +156,10 @@ class Embedded(Side):
     def preview(self, program: Callable[[], object], **options: Any) -> Result:
         return engine.preview(self._run(program), self.state, self.events.append, **options)
 
+    def preview_destroy(self) -> Result:
+        """What `destroy` would do."""
+        return engine.destroy(self._run(lambda: None), MemoryRecorder(self.state), self.events.append, preview=True)
+
     def run(self, verb: Verb, program: Callable[[], object], **options: Any) -> Result:
         recorder = MemoryRecorder(self.state)
         result: Result = getattr(engine, verb)(self._run(program), recorder, self.events.append, **options)
@@ -190,8 +195,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return self._plugins.setdefault(peer, Plugin(NumberedProvider(self._cloud())))
 
     def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
-        from google.protobuf import empty_pb2
-
+        """The engine has a new provider: its connection may have the port of one that is gone."""
+        with self._lock:
+            self._plugins.pop(context.peer(), None)
         return empty_pb2.Empty()
 
 

@@ -9,12 +9,14 @@ from typing import Any
 from both_engines import Embedded, Moment, Official, Side
 from cloudmodel.engine import normal, planner
 from cloudmodel.engine import urn as urns
+from cloudmodel.engine.reporting import LATE
 from cloudmodel.engine.run import Result
 from cloudmodel.engine.state import State
 from cloudmodel.engine.step import Op, Step
 from lifecycles import Node, Program, Revision, prefixed, program
 
 Lanes = Mapping[str, Revision]
+MAKING = (Op.CREATE, Op.UPDATE, Op.CREATE_REPLACEMENT)
 PREVIEWS = ("preview", "next change")
 LANES = "abcdefghijklmnopqrstuvwxyz"
 """What programs side by side are called, in the names of their resources."""
@@ -141,6 +143,7 @@ class Life:
     run ended."""
 
     def __init__(self, embedded: Embedded, official: Official) -> None:
+        self._embedded = embedded
         self.sides: tuple[Side, Side] = (embedded, official)
         self.steps = 0
         self.failed = False
@@ -165,6 +168,8 @@ class Life:
                 self._wait_for_each_other(planned[0], lanes)
         else:
             options = {}
+            if troubled:
+                self._wait_for_each_other(self._embedded.preview_destroy(), lanes)
         befores = [side.state for side in self.sides]
         results = [side.run(first.verb, script, **options) for side in self.sides]
         for lane, revision in lanes.items():
@@ -218,17 +223,30 @@ class Life:
             for lane, revision in lanes.items()
             for verb, name in (*revision.fail, *revision.unready)
         }
-        by_name = {entry.name: entry for entry in planned.state.resources if not entry.delete}
-        behind = {name for _, name in failing}
-        for _, name in failing:
-            if name in by_name:
-                behind |= {item.name for item in planner.dependents(by_name[name].urn, planned.state.resources)}
-        waited = {("create" if step.op is Op.CREATE_REPLACEMENT else step.op.value, step.name)
-                  for step in planned.steps
-                  if step.op in (Op.CREATE, Op.UPDATE, Op.CREATE_REPLACEMENT) and step.name not in behind
-                  and "test/thing" in step.type}  # fmt: skip
+        names = {name for _, name in failing}
+        last = max((n for n, step in enumerate(planned.steps) if step.op not in LATE), default=-1)
+        late = [step for step in planned.steps[last + 1 :] if "test/thing" in step.type]
+        users = [entry for entry in planned.state.resources if entry.name in names and not entry.delete]
+        behind = names | {item.name for one in users for item in planner.dependents(one.urn, planned.state.resources)}
+        waited = {
+            ("create" if step.op is Op.CREATE_REPLACEMENT else step.op.value, step.name)
+            for step in planned.steps
+            if step.op in MAKING and step.name not in behind and "test/thing" in step.type
+        }
+        at_the_end = {("delete", step.name) for step in late}
+        if failing & at_the_end:
+            needed = names | _needed(names, self.sides[0].state)
+            waited |= {("delete", step.name) for step in late if step.name not in needed}
         for side in self.sides:
             side.cloud.waits = dict.fromkeys(failing, waited | failing)
+
+
+def _needed(names: set[str], state: State) -> set[str]:
+    """The names of what `names` use, directly or not."""
+    found = {
+        urns.split(urn).name for entry in state.resources if entry.name in names for _, urn in normal.references(entry)
+    }
+    return found | (_needed(found - names, state) if found - names else set())
 
 
 def _held(side: Side) -> dict[str, Any]:

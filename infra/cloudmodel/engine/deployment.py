@@ -280,11 +280,14 @@ class Deployment:
         return self.executor.create(replace(made, id=""), provider, step=creation, also=(step,), doomed=doomed)
 
     def _recreate(self, made: Resource, provider: Provider, step: Step, reasons: tuple[str, ...]) -> Resource:
-        """Make what was deleted already."""
+        """Make what was deleted already: it counts as replaced from here on, whether it can be made or not."""
         with self._lock:
             self._replaced.add(made.urn)
+        gone = self.ledger.live(made.urn)
+        if gone is not None:
+            self.executor.write(gone, step)
         creation = replace(step, op=Op.CREATE_REPLACEMENT, replace_reasons=reasons)
-        return self.executor.create(replace(made, id=""), provider, step=creation, also=(step,))
+        return self.executor.create(replace(made, id=""), provider, step=creation)
 
     def _make_room(self, root: Resource, step: Step) -> None:
         """Delete `root`, and before it every dependent that its replacement forces to be replaced too."""

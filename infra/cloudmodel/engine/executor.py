@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cloudmodel.core.errors import CloudmodelError, StalePlan
-from cloudmodel.core.resource import Live, Provider, ResourceFailure, ResourceNotReady
+from cloudmodel.core.resource import Live, Properties, Provider, ResourceFailure, ResourceNotReady
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.ledger import Ledger
 from cloudmodel.engine.planner import Plan
@@ -89,7 +89,7 @@ class Executor:
                 self.preview,
             )
 
-        return self._change(replace(entry, modified=now()), PendingKind.UPDATING, call, step=step)
+        return self._change(replace(entry, modified=now()), PendingKind.UPDATING, call, step=step, kept=old.inputs)
 
     def delete(self, entry: Resource, provider: Provider | None, *, step: Step, makes_room: bool = False) -> None:
         """Delete `entry`, or only forget it where there is no `provider` to call.
@@ -163,11 +163,14 @@ class Executor:
         step: Step,
         also: Sequence[Step] = (),
         rest: tuple[Resource, ...] = (),
+        kept: Properties | None = None,
     ) -> Resource:
+        """Make the `call` that brings `entry` about. `kept` are the inputs to record where it is not ready then: with
+        the old ones the next run sees what still has to change."""
         result = entry
         with self._step((step, *also)) as finished:
             operation = self.ledger.begin(kind, entry)
-            with self._closing(operation, entry, rest):
+            with self._closing(operation, entry, rest, kept):
                 live = call()
                 result = completed(entry, live)
                 self.reporter.masker.learn(result.outputs)
@@ -177,17 +180,21 @@ class Executor:
 
     @contextmanager
     def _closing(
-        self, operation: int, entry: Resource | None = None, rest: tuple[Resource, ...] = ()
+        self,
+        operation: int,
+        entry: Resource | None = None,
+        rest: tuple[Resource, ...] = (),
+        kept: Properties | None = None,
     ) -> Iterator[None]:
         """Record how a failed call ended; one whose outcome is not known stays pending."""
         try:
             yield
         except ResourceNotReady as failure:
             if entry is not None:
-                unready = replace(completed(entry, failure.live), init_errors=(failure.message,))
+                unready = completed(entry, failure.live)
                 self.reporter.masker.learn(unready.outputs)
-                masked = (self.reporter.masker.mask(failure.message),)
-                self.ledger.end(operation, replace(unready, init_errors=masked), *rest)
+                unready = replace(unready, init_errors=(self.reporter.masker.mask(failure.message),))
+                self.ledger.end(operation, unready if kept is None else replace(unready, inputs=kept), *rest)
             raise
         except ResourceFailure as failure:
             if not failure.uncertain:

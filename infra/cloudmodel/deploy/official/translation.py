@@ -99,8 +99,8 @@ class Translator:
             self._reporter.done(step, since)
 
     def _refreshed(self, told: StepEventMetadata) -> None:
-        op = REFRESHED.get(told.op.value, Op.REFRESH)
         old, new = _resource(told.old), _resource(told.new)
+        op = REFRESHED.get(told.op.value, Op.REFRESH) if new else Op.DELETE
         diff: Mapping[str, Change] = {}
         if op is Op.REFRESH and old and new:
             diff = described(changed_keys(old.outputs, new.outputs), old.outputs, new.outputs)
