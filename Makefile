@@ -8,7 +8,7 @@ EDITABLE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation 
 PULUMI := github.com/pulumi/pulumi
 PULUMI_VERSION := $(PULUMI)/sdk/v3/go/common/version.Version
 
-.PHONY: demo test engine check lint types floors lock replace-paths golden smoke-aws changelog clean
+.PHONY: demo test engine check lint types floors lock replace-paths campaign golden smoke-aws changelog clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,6 +73,13 @@ smoke-aws: $(VENV)/.core
 # Writes the golden state again, where a change is meant to reach stacks that stand; review the difference.
 golden: $(VENV)/.test
 	PYTHONPATH=tests/support $(BIN)/python tools/golden.py
+
+# Runs 200 random programs on both engines and writes what differs into tests/parity; PROGRAMS=20 FIRST=1000 asks for
+# others.
+PROGRAMS ?= 200
+FIRST ?= 0
+campaign: $(VENV)/.test $(BIN)/pulumi
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=tests/support $(BIN)/python tools/parity_campaign.py --programs $(PROGRAMS) --first $(FIRST)
 
 # Moves the fragments of changelog.d/ into CHANGELOG.md: make changelog VERSION=0.1.0
 changelog: $(VENV)/.test

@@ -82,7 +82,7 @@ PROGRAMS = (
     ),
     Program(
         "taking down fails half-way",
-        (Revision(CHAIN), Revision(verb="destroy", fail=fails("delete b")), Revision(verb="destroy")),
+        (Revision(CHAIN), Revision(verb="destroy", fail=fails("delete a")), Revision(verb="destroy")),
     ),
     Program(
         "changed behind our back, seen by a refresh, mended by an update",

@@ -13,7 +13,7 @@ from cloudmodel.engine.reporting import LATE
 from cloudmodel.engine.run import Result
 from cloudmodel.engine.state import State
 from cloudmodel.engine.step import Op, Step
-from lifecycles import Node, Program, Revision, prefixed, program
+from lifecycles import Key, Node, Program, Revision, prefixed, program
 
 Lanes = Mapping[str, Revision]
 MAKING = (Op.CREATE, Op.UPDATE, Op.CREATE_REPLACEMENT)
@@ -79,36 +79,40 @@ def called(side: Side) -> Counter[str]:
     )
 
 
-def out_of_order(course: list[Moment], before: State, after: State, deleted: set[str]) -> list[str]:
+def out_of_order(course: list[Moment], before: State, after: State, result: Result) -> list[str]:
     """Where calls came in an order that the dependencies forbid (the embedded engine's rule I13, Pulumi's own).
 
-    `deleted` are the names that a program no longer asks for, which go last.
+    What makes room for a replacement goes early: of that only those who use it in a way that forces them wait.
     """
-    begins: dict[tuple[str, str], int] = {}
-    ends: dict[tuple[str, str], int] = {}
+    begins: dict[Key, int] = {}
+    ends: dict[Key, int] = {}
     for index, moment in enumerate(course):
-        (begins if moment.begins else ends)[moment.call.verb, moment.call.name] = index
+        call = moment.call
+        key = (call.verb, call.arguments["id"] if call.verb == "delete" else call.name)
+        (begins if moment.begins else ends)[key] = index
+    made = max((index for (verb, _), index in ends.items() if verb != "delete"), default=-1)
+    failed = {failure.step.name for failure in result.failed}
+    gone = {step.old.id for step in result.steps if step.op is Op.DELETE and step.old}
 
-    def wrong(first: tuple[str, str], then: tuple[str, str]) -> bool:
+    def wrong(first: Key, then: Key) -> bool:
         return first in ends and then in begins and begins[then] < ends[first]
 
     found = []
     for entry in after.resources:
-        for needed in (urns.split(urn).name for _, urn in normal.references(entry)):
+        if entry.delete or entry.pending_replacement or entry.name in failed:  # these depend on what they did before
+            continue
+        for needed in {urns.split(urn).name for _, urn in normal.references(entry)} - {entry.name}:
             for one in ("create", "update"):
                 for other in ("create", "update"):
-                    if not entry.delete and needed != entry.name and wrong((one, needed), (other, entry.name)):
+                    if wrong((one, needed), (other, entry.name)):
                         found.append(f"{other} {entry.name} before the end of {one} {needed}")
+    ids = {entry.urn: entry.id for entry in before.resources if not entry.delete}
     for entry in before.resources:
-        for needed in (urns.split(urn).name for _, urn in normal.references(entry)):
-            if needed != entry.name and wrong(("delete", entry.name), ("delete", needed)):
-                found.append(f"delete {needed} before the end of delete {entry.name}")
-    for name in deleted:
-        found += [
-            f"delete {name} before the end of {' '.join(key)}"
-            for key in ends
-            if key[0] != "delete" and wrong(key, ("delete", name))
-        ]
+        for needed in {ids.get(urn, "") for _, urn in normal.references(entry)} - {entry.id}:
+            late = begins.get(("delete", needed), -1) > made
+            if late and not entry.delete and wrong(("delete", entry.id), ("delete", needed)):
+                found.append(f"delete {needed} before the end of delete {entry.id}")
+    found += [f"delete {id} before the program was done" for id in gone if begins.get(("delete", id), made + 1) < made]
     return found
 
 
@@ -181,8 +185,7 @@ class Life:
         found += differing("made first", *(made_first(side.cloud.course) for side in self.sides))
         found += differing("cloud", *(_held(side) for side in self.sides))
         for side, before, result in zip(self.sides, befores, results, strict=True):
-            deleted = {step.name for step in result.steps if step.op is Op.DELETE}
-            found += [f"{side.name}: {bad}" for bad in out_of_order(side.cloud.course, before, side.state, deleted)]
+            found += [f"{side.name}: {bad}" for bad in out_of_order(side.cloud.course, before, side.state, result)]
             side.cloud.failures.clear()
             side.cloud.unready.clear()
             side.cloud.waits.clear()
@@ -201,12 +204,16 @@ class Life:
                 found.append(f"{side.name} finds after the move: {idle.error or summed(idle)}")
         return found + self._compared("next change", [side.preview(program(then)) for side in self.sides])
 
+    def calls(self, lanes: Lanes) -> list[Key]:
+        """The calls that make or change something, which a run of the lanes would make."""
+        script = program({lane: revision.nodes for lane, revision in lanes.items()})
+        return sorted(_makings(self._embedded.preview(script)))
+
     def _compared(self, what: str, results: list[Result]) -> list[str]:
         self.steps += len(results[0].steps)
         ours, theirs = (told(result) for result in results)
-        if (
-            what in ("preview", "next change") and ours["ended"]
-        ):  # ours ends at the first refusal, Pulumi's goes on to show the rest
+        self.failed = bool(ours["ended"])
+        if what in PREVIEWS and self.failed:  # ours ends at the first refusal, Pulumi's goes on to show the rest
             ours["steps"] = theirs["steps"] = []
         found = [*_steps_differing(what, ours.pop("steps"), theirs.pop("steps")), *differing(what, ours, theirs)]
         if found and any(result.error for result in results):
@@ -228,17 +235,21 @@ class Life:
         late = [step for step in planned.steps[last + 1 :] if "test/thing" in step.type]
         users = [entry for entry in planned.state.resources if entry.name in names and not entry.delete]
         behind = names | {item.name for one in users for item in planner.dependents(one.urn, planned.state.resources)}
-        waited = {
-            ("create" if step.op is Op.CREATE_REPLACEMENT else step.op.value, step.name)
-            for step in planned.steps
-            if step.op in MAKING and step.name not in behind and "test/thing" in step.type
-        }
+        waited = {(verb, name) for verb, name in _makings(planned) if name not in behind}
         at_the_end = {("delete", step.name) for step in late}
         if failing & at_the_end:
             needed = names | _needed(names, self.sides[0].state)
             waited |= {("delete", step.name) for step in late if step.name not in needed}
         for side in self.sides:
             side.cloud.waits = dict.fromkeys(failing, waited | failing)
+
+
+def _makings(planned: Result) -> set[Key]:
+    return {
+        ("update" if step.op is Op.UPDATE else "create", step.name)
+        for step in planned.steps
+        if step.op in MAKING and "test/thing" in step.type
+    }
 
 
 def _needed(names: set[str], state: State) -> set[str]:

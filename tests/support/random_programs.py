@@ -1,0 +1,110 @@
+"""Random programs for both engines: the same seed gives the same life."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lifecycles import Node, Program, Revision
+from parity import LANES, Life
+
+NAMES = "abcdefghijkl"
+SIDE_BY_SIDE = 4
+"""Programs in one run: the official engine takes about as long for four as for one."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one group of programs gave."""
+
+    seeds: tuple[int, ...]
+    programs: int
+    steps: int
+    differences: tuple[str, ...]
+
+
+def nodes(dice: random.Random, *, protect: float = 0) -> tuple[Node, ...]:
+    """3 to 12 resources, some in components, each using earlier ones in a property that updates or one that replaces.
+
+    `protect` is how likely each is protected.
+    """
+    made: list[Node] = []
+    boxes: list[Node] = []
+    for name in dice.sample(NAMES, dice.randint(3, 12)):
+        uses: dict[str, str] = {}
+        depends = []
+        for used in dice.sample(made, min(len(made), dice.choice((0, 0, 1, 1, 2)))):
+            how = dice.choice(("color", "kind", "zone", "depends"))
+            if how == "depends":
+                depends.append(used.name)
+            else:
+                uses[how] = used.name
+        props: dict[str, Any] = {}
+        for key, values in {"size": (0, 1, 2), "kind": ("x", "y"), "zone": ("x", "y"), "tags": ({}, {"x": 1})}.items():
+            if key not in uses and dice.random() < 0.4:
+                props[key] = dice.choice(values)
+        options: dict[str, Any] = {}
+        if dice.random() < 0.2:
+            options["delete_before_replace"] = dice.random() < 0.5
+        if dice.random() < 0.1:
+            options["retain_on_delete"] = True
+        if dice.random() < 0.1:
+            options["ignore_changes"] = ["size"]
+        if dice.random() < 0.1:
+            options["replace_on_changes"] = ["size"]
+        if dice.random() < protect:
+            options["protect"] = True
+        box = dice.choice(("", "", "", "one", "two"))
+        if box and box not in {each.name for each in boxes}:
+            boxes.append(Node(box, kind="box"))
+        secrets = {"password": f"pw{dice.randint(0, 1)}"} if dice.random() < 0.3 else {}
+        made.append(Node(name, props, uses, secrets, parent=box, depends=tuple(depends), options=options))
+    return (*boxes, *made)
+
+
+def program_of(seed: int) -> Program:
+    """A program, another one over the same names, and a third one with some resources protected."""
+    dice = random.Random(seed)
+    revisions = (Revision(nodes(dice)), Revision(nodes(dice)), Revision(nodes(dice, protect=0.15)))
+    return Program(f"seed {seed}", revisions)
+
+
+def compared(life: Life, seeds: Iterable[int]) -> Found:
+    """Live the programs of `seeds` side by side on both engines; what differs.
+
+    Made; changed; changed again with failures on the way; repaired; the states moved; taken down but for what is
+    protected.
+    """
+    seeds = tuple(seeds)
+    programs = {lane: program_of(seed) for lane, seed in zip(LANES, seeds, strict=False)}
+    found: list[str] = []
+
+    def run(what: str, lanes: dict[str, Revision]) -> None:
+        found.extend(f"seeds {seeds[0]} to {seeds[-1]}, {what}: {line}" for line in life.run(lanes))
+
+    first, second, third = ({lane: each.revisions[n] for lane, each in programs.items()} for n in range(3))
+    run("made", first)
+    run("changed", second)
+    run("failed", _with_failures(life, third, random.Random(seeds[0])))
+    run("repaired", third)
+    now, then = ({lane: revision.nodes for lane, revision in lanes.items()} for lanes in (third, second))
+    found.extend(f"seeds {seeds[0]} to {seeds[-1]}, moved: {line}" for line in life.moved(now, then))
+    run("taken down", {"": Revision(verb="destroy")})
+    return Found(seeds, len(programs), life.steps, tuple(found))
+
+
+def _with_failures(life: Life, lanes: dict[str, Revision], dice: random.Random) -> dict[str, Revision]:
+    """In each lane one of the calls that the run would make fails, or makes what then is not ready."""
+    calls = life.calls(lanes)
+    result = {}
+    for lane, revision in lanes.items():
+        own = [(verb, name.removeprefix(f"{lane}-")) for verb, name in calls if name.startswith(f"{lane}-")]
+        if not own:
+            result[lane] = revision
+        elif dice.random() < 0.3:
+            result[lane] = replace(revision, unready=frozenset({dice.choice(own)}))
+        else:
+            result[lane] = replace(revision, fail=frozenset({dice.choice(own)}))
+    return result

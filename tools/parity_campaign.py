@@ -1,0 +1,71 @@
+"""Random programs on both engines, as many as wanted: `make campaign`. Writes what it found, with a date.
+
+What was compared before an interrupt is written, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from both_engines import Embedded, official
+from cloudmodel.deploy.official import cli
+from parity import Life
+from random_programs import SIDE_BY_SIDE, Found, compared
+
+FOLDER = Path(__file__).parent.parent / "tests/parity"
+
+
+def main() -> int:
+    """Run the seeds that were asked for; 1 where the engines differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--programs", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    asked = parser.parse_args()
+    started, cpu = time.monotonic(), sum(os.times()[:4])
+    done: list[Found] = []
+    try:
+        with tempfile.TemporaryDirectory() as folder, official(Path(folder) / "stack") as theirs:
+            for first in range(asked.first, asked.first + asked.programs, SIDE_BY_SIDE):
+                theirs.reset()
+                life = Life(Embedded("embedded", secrets=theirs.secrets), theirs)
+                done.append(compared(life, range(first, first + SIDE_BY_SIDE)))
+                told = f"{first + SIDE_BY_SIDE - asked.first} programs, {sum(len(f.differences) for f in done)} differences"
+                sys.stderr.write(f"{told}\n" + "".join(f"  {line}\n" for line in done[-1].differences))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was compared is written\n")
+    report = summary(done, seconds=time.monotonic() - started, cpu=sum(os.times()[:4]) - cpu)
+    file = FOLDER / f"campaign-{datetime.now(UTC):%Y-%m-%d}.json"
+    file.write_text(json.dumps(report, indent=2) + "\n")
+    sys.stderr.write(f"written to {file}\n")
+    return 1 if report["differences"] else 0
+
+
+def summary(done: list[Found], *, seconds: float, cpu: float) -> dict[str, Any]:
+    """The report of all groups."""
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "versions": {
+            "pulumi CLI": cli.describe()["version"],
+            **{name: version(name) for name in ("pulumi", "pulumi-aws", "cloudmodel")},
+            "python": sys.version.split()[0],
+        },
+        "seeds": [done[0].seeds[0], done[-1].seeds[-1]] if done else [],
+        "programs": sum(found.programs for found in done),
+        "steps compared": sum(found.steps for found in done),
+        "differences": [line for found in done for line in found.differences],
+        "seconds": round(seconds),
+        "cpu seconds": round(cpu),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
