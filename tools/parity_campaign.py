@@ -38,8 +38,8 @@ def main() -> int:
                 theirs.reset()
                 life = Life(Embedded("embedded", secrets=theirs.secrets), theirs)
                 done.append(compared(life, range(first, first + SIDE_BY_SIDE)))
-                told = f"{first + SIDE_BY_SIDE - asked.first} programs, {sum(len(f.differences) for f in done)} differences"
-                sys.stderr.write(f"{told}\n" + "".join(f"  {line}\n" for line in done[-1].differences))
+                count, lines = first + SIDE_BY_SIDE - asked.first, done[-1].differences
+                sys.stderr.write(f"{count} programs\n" + "".join(f"  {line}\n" for line in lines))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was compared is written\n")
     report = summary(done, seconds=time.monotonic() - started, cpu=sum(os.times()[:4]) - cpu)
