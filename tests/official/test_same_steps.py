@@ -61,7 +61,7 @@ def test_a_state_moves_to_the_other_engine_and_back(make: Callable[..., Shell]) 
         assert b"hunter2" not in (shell.folder / "state.json").read_bytes()
         shell.json("state", "import", "--yes", "--file", "state.json", *target)
         shell.json("state", "verify", *target)
-        shell.json("preview", "--expect-no-changes", *target)
+        assert shell.json("preview", "--expect-no-changes", *target)["warnings"] == []
 
     made = shell.json("up", "--yes")
     moved((), official)
@@ -105,6 +105,9 @@ def test_a_sealed_plan_is_applied_exactly_or_refused(make: Callable[..., Shell])
     official = ("--engine", "official")
     preview = shell.json("preview", "--save-plan", "plan.json", *official)
     assert shell.json("history", *official)["updates"] == []
+    (shell.folder / "Pulumi.other.yaml").write_bytes((shell.folder / "Pulumi.local.yaml").read_bytes())
+    foreign = shell.json("up", "--yes", "--stack", "other", "--plan", "plan.json", *official, code=17)
+    assert "stack" in foreign["message"]
     done = shell.json("up", "--yes", "--plan", "plan.json", *official)
     assert [(step["op"], step["urn"]) for step in done["steps"]] == [
         (step["op"], step["urn"]) for step in preview["steps"]

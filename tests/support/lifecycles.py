@@ -41,7 +41,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Revision:
-    """One run. `expect` is what changes, as `summed` writes it. `replace` are the nodes of `--replace`.
+    """One run. `replace` are the nodes of `--replace`.
 
     `fail` are calls that fail; `unready` are those that make the resource and then fail. Before the run, `stand` puts
     things that nobody manages into the cloud, `drift` changes properties of nodes behind the engine's back and `gone`
@@ -49,7 +49,6 @@ class Revision:
     """
 
     nodes: tuple[Node, ...] = ()
-    expect: str | None = None
     verb: Literal["up", "refresh", "destroy"] = "up"
     refresh: bool = False
     replace: tuple[str, ...] = ()

@@ -27,16 +27,22 @@ class Found:
     differences: tuple[str, ...]
 
 
-def nodes(dice: random.Random, *, protect: float = 0) -> tuple[Node, ...]:
+Uses = dict[str, set[str]]
+"""By name: what a resource has ever used, directly or not."""
+
+
+def nodes(dice: random.Random, order: list[str], ever: Uses, *, protect: float = 0) -> tuple[Node, ...]:
     """3 to 12 resources, some in components, each using earlier ones in a property that updates or one that replaces.
 
-    `protect` is how likely each is protected.
+    `protect` is how likely each is protected. What once used another waits for it ever after: whether a replacement
+    that deletes first still meets its former users is chance in Pulumi's engine, too.
     """
     made: list[Node] = []
     boxes: list[Node] = []
-    for name in dice.sample(NAMES, dice.randint(3, 12)):
+    chosen = set(dice.sample(order, dice.randint(3, 12)))
+    for name in (each for each in order if each in chosen):
         uses: dict[str, str] = {}
-        depends = []
+        depends = sorted(ever[name] & {node.name for node in made})
         for used in dice.sample(made, min(len(made), dice.choice((0, 0, 1, 1, 2)))):
             how = dice.choice(("color", "kind", "zone", "depends"))
             if how == "depends":
@@ -63,13 +69,17 @@ def nodes(dice: random.Random, *, protect: float = 0) -> tuple[Node, ...]:
             boxes.append(Node(box, kind="box"))
         secrets = {"password": f"pw{dice.randint(0, 1)}"} if dice.random() < 0.3 else {}
         made.append(Node(name, props, uses, secrets, parent=box, depends=tuple(depends), options=options))
+        for needed in (*uses.values(), *depends):
+            ever[name] |= {needed} | ever[needed]
     return (*boxes, *made)
 
 
 def program_of(seed: int) -> Program:
     """A program, another one over the same names, and a third one with some resources protected."""
     dice = random.Random(seed)
-    revisions = (Revision(nodes(dice)), Revision(nodes(dice)), Revision(nodes(dice, protect=0.15)))
+    order = dice.sample(NAMES, len(NAMES))
+    ever: Uses = {name: set() for name in NAMES}
+    revisions = tuple(Revision(nodes(dice, order, ever, protect=protect)) for protect in (0, 0, 0.15))
     return Program(f"seed {seed}", revisions)
 
 

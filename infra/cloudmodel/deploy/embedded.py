@@ -19,7 +19,6 @@ from cloudmodel.deploy.engines import EMBEDDED, Options, Update
 from cloudmodel.deploy.landed import Proof
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.surroundings import (
-    ANOTHER_CLOUD,
     RememberedCloud,
     binding,
     cloud_at,
@@ -145,6 +144,7 @@ class EmbeddedEngine:
 
     def import_state(self, document: Mapping[str, Any]) -> None:
         self._folder.import_(document)
+        self._cloud.forget()
 
     def verify_state(self) -> tuple[str, ...]:
         return self._folder.verify()
@@ -178,7 +178,7 @@ class EmbeddedEngine:
         running = localaws.start(home, region=self._settings.region, port=local.port, max_workers=local.max_workers)
         # One local AWS serves the stacks of every region; `running.region` is that of the stack that started it.
         cloud = replace(running, region=self._settings.region)
-        another_cloud = self._cloud.differs(cloud.instance_id, state)
+        doubt = self._cloud.doubt(cloud.instance_id, state)
         warnings: list[str] = []
 
         def listen(event: Event) -> None:
@@ -191,8 +191,8 @@ class EmbeddedEngine:
                 raise Unsupported(f"the embedded engine has no provider for the package {package!r}")
             return AwsProvider(endpoint_url=cloud.endpoint_url)
 
-        if another_cloud:
-            listen(Diagnostic("warning", ANOTHER_CLOUD))
+        if doubt:
+            listen(doubt)
         if self._offline:
             listen(Diagnostic("warning", OFFLINE))
         run = engine.Run(
@@ -207,7 +207,7 @@ class EmbeddedEngine:
                     self._project, self._settings, self._stack, self.name, state,
                     cloud=cloud.instance_id, account="" if self._offline else ACCOUNT,
                 )  # fmt: skip
-                yield _Session(cloud, run, made_from, options.refresh or another_cloud, listen, warnings, started)
+                yield _Session(cloud, run, made_from, options.refresh or doubt is not None, listen, warnings, started)
         finally:
             if only_for_this_plan:
                 localaws.stop(home)

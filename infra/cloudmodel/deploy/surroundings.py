@@ -18,6 +18,7 @@ from cloudmodel.deploy.engines import Options
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.engine.normal import fingerprint
 from cloudmodel.engine.state import State
+from cloudmodel.engine.step import Diagnostic
 from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.program.aws.live import LOCAL_URL
 from cloudmodel.program.build import resolve_bundle
@@ -26,6 +27,7 @@ from cloudmodel.program.deployment import Deployment
 from cloudmodel.settings.model import Project, StackSettings
 
 ANOTHER_CLOUD = "the local AWS was started anew since the last update, and what stood in it is gone: it is made again"
+IMPORTED = "the state was imported: what it names is looked for in the local AWS first"
 
 
 def binding(
@@ -58,9 +60,16 @@ class RememberedCloud:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "cloud"
 
-    def differs(self, instance_id: str, state: State) -> bool:
-        """Whether `state` holds something, and it stood in another local AWS."""
-        return bool(state.resources or state.pending) and self._remembered() != instance_id
+    def doubt(self, instance_id: str, state: State) -> Diagnostic | None:
+        """Why what `state` names must be looked for first; None where it was last seen in this very local AWS."""
+        known = self._remembered()
+        if known == instance_id or not (state.resources or state.pending):
+            return None
+        return Diagnostic("warning", ANOTHER_CLOUD) if known else Diagnostic("info", IMPORTED)
+
+    def forget(self) -> None:
+        """Nobody knows which one the state speaks of: it comes from elsewhere."""
+        self._file.unlink(missing_ok=True)
 
     def remember(self, instance_id: str) -> None:
         """From now on the state speaks of this one."""

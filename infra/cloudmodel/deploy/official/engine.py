@@ -34,7 +34,6 @@ from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.session import Program, Session, read_state
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.surroundings import (
-    ANOTHER_CLOUD,
     RememberedCloud,
     binding,
     cloud_at,
@@ -177,6 +176,7 @@ class OfficialEngine:
         with self._locked("import"), self._explaining(), tempfile.TemporaryDirectory(prefix="cloudmodel-") as folder:
             file = Path(folder) / "state.json"
             file.write_text(json.dumps(checkpoint.export(state, secrets) if "checkpoint" in readable else document))
+            self._cloud.forget()
             self._run(self._stack(), "stack", "import", "--file", str(file))
 
     def verify_state(self) -> tuple[str, ...]:
@@ -246,8 +246,8 @@ class OfficialEngine:
                 opened = {key: value.value for key, value in secret_config.items()}
                 actor = self._actor({**self._settings.raw, **opened})
             refresh = options.refresh
-            if cloud and self._cloud.differs(cloud.instance_id, state):
-                listen(Diagnostic("warning", ANOTHER_CLOUD))
+            if cloud and (doubt := self._cloud.doubt(cloud.instance_id, state)):
+                listen(doubt)
                 refresh = True
             exits.enter_context(contextlib.chdir(self._project.folder))
             exits.enter_context(importable(self._project.folder))
