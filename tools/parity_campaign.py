@@ -1,6 +1,6 @@
 """Random programs on both engines, as many as wanted: `make campaign`. Writes what it found, with a date.
 
-What was compared before an interrupt is written, too.
+The file is written anew after each group, so that an interrupted campaign keeps what it compared.
 """
 
 from __future__ import annotations
@@ -34,23 +34,19 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at once")
     asked = parser.parse_args()
     started = time.monotonic()
+    file = FOLDER / f"campaign-{datetime.now(UTC):%Y-%m-%d}.json"
     done: list[Found] = []
     # Not forked: a gRPC server does not live through that.
     with ProcessPoolExecutor(asked.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         groups = [pool.submit(group, first) for first in range(asked.first, asked.first + asked.programs, SIDE_BY_SIDE)]
-        try:
-            for each in as_completed(groups):
-                done.append(each.result())
-                count, lines = SIDE_BY_SIDE * len(done), done[-1].differences
-                sys.stderr.write(f"{count} programs\n" + "".join(f"  {line}\n" for line in lines))
-        except KeyboardInterrupt:
-            sys.stderr.write("interrupted; what was compared is written\n")
-            pool.shutdown(wait=False, cancel_futures=True)
-    report = summary(sorted(done, key=lambda found: found.seeds), seconds=time.monotonic() - started)
-    file = FOLDER / f"campaign-{datetime.now(UTC):%Y-%m-%d}.json"
-    file.write_text(json.dumps(report, indent=2) + "\n")
+        for each in as_completed(groups):
+            done = sorted((*done, each.result()), key=lambda found: found.seeds)
+            report = summary(done, seconds=time.monotonic() - started)
+            file.write_text(json.dumps(report, indent=2) + "\n")
+            lines = "".join(f"  {line}\n" for line in each.result().differences)
+            sys.stderr.write(f"{report['programs']} programs\n{lines}")
     sys.stderr.write(f"written to {file}\n")
-    return 1 if report["differences"] else 0
+    return 1 if any(found.differences for found in done) else 0
 
 
 def group(first: int) -> Found:

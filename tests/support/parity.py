@@ -40,7 +40,8 @@ def told(result: Result) -> dict[str, Any]:
 
 
 def _chance(step: Step) -> bool:
-    return step.op is Op.SAME or step.type == urns.STACK_TYPE
+    """Whether it is chance that a failing run tells of the step: it needs no call that others could wait for."""
+    return step.op in (Op.SAME, Op.REPLACE) or step.type == urns.STACK_TYPE
 
 
 def _line(step: Step) -> tuple[str, str, dict[str, str], tuple[str, ...]]:
