@@ -284,7 +284,7 @@ class Official(Side):
 
 BINDING = Binding(
     project=PROJECT, stack=STACK, target="local", engine="official", region="", cloud="", version="", program="",
-    settings="", bundle="", state="",
+    settings="", bundle="", image="", account="", state="",
 )  # fmt: skip
 
 
