@@ -64,7 +64,7 @@ def summary(done: list[Found], *, seconds: float) -> dict[str, Any]:
             **{name: version(name) for name in ("pulumi", "pulumi-aws", "cloudmodel")},
             "python": sys.version.split()[0],
         },
-        "seeds": [[found.seeds[0], found.seeds[-1]] for found in done],
+        "seeds": [done[0].seeds[0], done[-1].seeds[-1]],
         "programs": sum(found.programs for found in done),
         "steps compared": sum(found.steps for found in done),
         "differences": [line for found in done for line in found.differences],
