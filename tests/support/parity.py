@@ -207,7 +207,8 @@ class Life:
         ours, theirs = (told(result) for result in results)
         self.failed = bool(ours["ended"])
         if what in PREVIEWS and self.failed:  # ours ends at the first refusal, Pulumi's goes on to show the rest
-            ours["steps"] = theirs["steps"] = []
+            for said in (ours, theirs):
+                said |= {"steps": [], "failed": []}
         found = [*_steps_differing(what, ours.pop("steps"), theirs.pop("steps")), *differing(what, ours, theirs)]
         if found and any(result.error for result in results):
             found.append(f"{what} errors: {[str(result.error) for result in results]}")
