@@ -72,6 +72,21 @@ STACKS: dict[str, dict[str, Any]] = {
     "vpc-groups": {"network": {"subnets": ["subnet-1", "subnet-2"], "security_groups": ["sg-1", "sg-2"]}},
     "capture": {"capture": {"percent": 25, "retention_days": 7}},
     "capture-existing": {"capture": {"percent": 100}, "existing": {"key": KEY, "bucket": "acme-models"}},
+    "serverless": {"mode": "serverless"},
+    "serverless-warm": {
+        "mode": "serverless",
+        "serverless": {"memory": 6144, "max_concurrency": 9, "provisioned": 1, "provisioned_max": 3},
+    },
+    "async": {"mode": "async"},
+    "async-to-zero": {
+        "mode": "async",
+        "scaling": {"min": 0, "max": 4, "target": 2},
+        "asynchronous": {"max_concurrent": 4, "success_topic": "create", "error_topic": "create", "prefix": "q"},
+    },
+    "async-existing": {
+        "mode": "async",
+        "asynchronous": {"bucket": "acme-requests", "error_topic": f"arn:aws:sns:us-east-1:{ACCOUNT}:pager"},
+    },
     "tags": {"tags": {"cost center": "a=b+c@d", "owner": "vision"}},
 }
 """Every setting that changes what is planned, each on the reference stack."""

@@ -66,6 +66,22 @@ def test_the_end_of_the_endpoint_is_the_end_of_its_targets(cloud: Any) -> None:
     assert scaled.standing() == (0, 0)
 
 
+def test_a_policy_is_found_by_its_name(cloud: Any) -> None:
+    scaled = Scaled(cloud)
+    scaled.register()
+    scaled.policy()
+    step = {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": [{"ScalingAdjustment": 1}]}
+    cloud.scaling.put_scaling_policy(
+        **scaled.target, PolicyName="wake", PolicyType="StepScaling", StepScalingPolicyConfiguration=step
+    )
+    for name in ("follow", "wake"):
+        (found,) = cloud.scaling.describe_scaling_policies(ServiceNamespace="sagemaker", PolicyNames=[name])[
+            "ScalingPolicies"
+        ]
+        assert found["PolicyName"] == name
+    assert scaled.standing() == (1, 2)
+
+
 def test_a_policy_needs_a_target(cloud: Any) -> None:
     scaled = Scaled(cloud)
     with pytest.raises(cloud.scaling.exceptions.ObjectNotFoundException):

@@ -266,3 +266,18 @@ def test_a_log_group_takes_another_key_and_none(cloud: Any) -> None:
     assert key() is None
     error = cloud.refused(cloud.logs.disassociate_kms_key, logGroupName="nobody")
     assert error["Error"]["Code"] == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize("first", ["Versions", "DeleteMarkers"])
+def test_a_bucket_is_emptied_of_versions_and_markers_in_any_order(cloud: Any, first: str) -> None:
+    bucket = cloud.name("versioned")
+    cloud.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": cloud.REGION})
+    cloud.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    cloud.s3.put_object(Bucket=bucket, Key="key", Body=b"x")
+    cloud.s3.delete_object(Bucket=bucket, Key="key")
+    listed = cloud.s3.list_object_versions(Bucket=bucket)
+    groups = sorted(("Versions", "DeleteMarkers"), key=lambda group: group != first)
+    for entry in [entry for group in groups for entry in listed[group]]:
+        named = {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+        assert cloud.s3.delete_objects(Bucket=bucket, Delete={"Objects": [named]})["Deleted"]
+    cloud.s3.delete_bucket(Bucket=bucket)

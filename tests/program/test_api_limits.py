@@ -64,7 +64,7 @@ def api_form(value: Any, shape: Any, names: dict[str, str]) -> Any:
         for key, item in value.items():
             if key in ELSEWHERE or names.get(key) == "":
                 continue
-            name = names.get(key, members.get(key.lower()))
+            name = names[key] if names.get(key) in shape.members else members.get(key.lower())
             assert name in shape.members, f"{shape.name} has no {key}"
             parameters[name] = api_form(item, shape.members[name], names)
         return parameters
@@ -141,6 +141,12 @@ def broken(plan: Any) -> list[str]:
         {"capture": {"percent": 100, "retention_days": 3650}},
         {"instance": "ml.c8g.medium", "timeouts": {"startup": 3600, "download": 60}},
         {"scaling": {"min": 3, "max": 3}},
+        {"mode": "serverless", "serverless": {"provisioned": 1, "provisioned_max": 5}},
+        {
+            "mode": "async",
+            "scaling": {"min": 0, "max": 3},
+            "asynchronous": {"max_concurrent": 1000, "error_topic": "arn:aws:sns:us-east-1:111122223333:t"},
+        },
         {"scaling": {"min": 1, "max": 7, "metric": "concurrency"}},
         {"rollout": {"bake": 3600}},
         {"rollout": {"strategy": "linear", "step": 10, "bake": 1260}, "scaling": {"min": 2}},

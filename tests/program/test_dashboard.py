@@ -30,6 +30,33 @@ def metrics(widget: Any) -> list[tuple[str, str, str]]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("settings", "shown", "unpublished"),
+    [
+        (
+            {"mode": "async"},
+            {"ApproximateBacklogSizePerInstance", "InvocationFailures", "CPUUtilization"},
+            "Invocations",
+        ),
+        (
+            {"mode": "serverless", "serverless": {"provisioned": 1}},
+            {"ServerlessConcurrentExecutionsUtilization", "ServerlessProvisionedConcurrencyUtilization", "Invocations"},
+            "CPUUtilization",
+        ),
+    ],
+    ids=["async", "serverless"],
+)
+def test_it_shows_what_the_mode_publishes(evaluate: Any, settings: Any, shown: set[str], unpublished: str) -> None:
+    drawn = [each for each in widgets(evaluate(**settings)).values() if each["type"] == "metric"]
+    lines = [line for each in drawn for line in each["properties"]["metrics"]]
+    names = {line[1] for line in lines}
+    assert shown <= names
+    assert unpublished not in names
+    for line in lines:
+        of_endpoint = line[1].startswith("Approximate")
+        assert line[2:-1] == ["EndpointName", "digits-local", *([] if of_endpoint else ["VariantName", "main"])]
+
+
 @pytest.mark.parametrize("instance", ["ml.c7i.large", "ml.g5.12xlarge"])
 def test_it_shows_requests_errors_latency_machines_and_alarms(evaluate: Any, instance: str) -> None:
     plan = evaluate(instance=instance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from cloudmodel.core.errors import SettingsInvalid, StackNotFound
 from cloudmodel.settings import load
-from cloudmodel.settings.model import StackFile
+from cloudmodel.settings.model import Local, StackFile
+from cloudmodel.settings.modes import Asynchronous, Serverless
 from cloudmodel.settings.pending import DONE
 from cloudmodel.settings.pulumi import AWS_KEYS
 
@@ -28,13 +31,19 @@ def test_the_example_holds_every_key(stack_of: Any) -> None:
 
     def keys(model: Any, without: set[str]) -> None:
         assert model.model_fields_set >= set(type(model).model_fields) - without
-        for name in type(model).model_fields:
+        for name in set(type(model).model_fields) - without:
             value = getattr(model, name)
             if hasattr(type(value), "model_fields"):
                 keys(value, set())
 
-    keys(stack, {"local"})
-    assert "cloudmodel:local" in EXAMPLE.read_text()
+    # These cannot stand beside the others: each is told whole in a comment that is valid by itself.
+    asides: dict[str, type[BaseModel]] = {"local": Local, "serverless": Serverless, "asynchronous": Asynchronous}
+    keys(stack, {*asides})
+    commented = "\n".join(re.findall(r"^  # (.*)$", EXAMPLE.read_text(), re.MULTILINE))
+    for name, model in asides.items():
+        written = yaml.safe_load(commented)[f"cloudmodel:{name}"]
+        assert set(written) == set(model.model_fields)
+        assert model.model_validate(written)
 
 
 def test_one_key_is_enough_for_a_local_stack(local_stack: Any) -> None:
@@ -201,12 +210,73 @@ def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told
 
 
 @pytest.mark.parametrize(
+    ("mode", "line", "told"),
+    [
+        ("realtime", "serverless: {memory: 1024}", "serverless: is for stacks whose cloudmodel:mode is serverless"),
+        ("realtime", "asynchronous: {prefix: a}", "asynchronous: is for stacks whose cloudmodel:mode is async"),
+        (
+            "realtime",
+            "scaling: {metric: backlog}",
+            "scaling.metric: backlog is for stacks whose cloudmodel:mode is async",
+        ),
+        ("serverless", "instance: ml.g5.xlarge", "instance: a serverless endpoint has no instances, and no GPU"),
+        ("serverless", "scaling: {max: 3}", "scaling: a serverless endpoint has no instances"),
+        ("serverless", "capture: {percent: 5}", "capture.percent: a serverless endpoint captures no data"),
+        ("serverless", "network: {isolation: true}", "network.isolation: a serverless endpoint cannot be isolated"),
+        (
+            "serverless",
+            "network: {vpc: vpc-0a1b2c3d, subnets: [subnet-0a1b2c3d]}",
+            "network.vpc: a serverless endpoint cannot be in a VPC",
+        ),
+        ("serverless", "timeouts: {startup: 90}", "timeouts.startup: a serverless endpoint has AWS's own limits"),
+        ("serverless", "rollout: {strategy: canary}", "rollout: is for real-time and async endpoints"),
+        ("serverless", "serverless: {memory: 1500}", "serverless.memory: must be a multiple of 1024"),
+        ("serverless", "serverless: {memory: 7168}", "serverless.memory: must be less than or equal to 6144"),
+        ("serverless", "serverless: {max_concurrency: 201}", "must be less than or equal to 200"),
+        ("serverless", "serverless: {max_concurrency: 2, provisioned: 3}", "must be in order"),
+        ("serverless", "serverless: {provisioned_max: 3}", "provisioned_max needs provisioned"),
+        (
+            "async",
+            "scaling: {metric: invocations}",
+            "scaling.metric: AWS publishes no invocations of an async endpoint",
+        ),
+        ("async", "capture: {percent: 5}", "capture.percent: is for real-time endpoints"),
+        ("async", "asynchronous: {prefix: /a}", "asynchronous.prefix: must be the beginning of S3 keys"),
+        ("async", "asynchronous: {max_concurrent: 1001}", "must be less than or equal to 1000"),
+        ("async", "asynchronous: {success_topic: mine}", "asynchronous.success_topic: must be"),
+        (
+            "async",
+            "asynchronous: {error_topic: 'arn:aws:sns:eu-west-1:111122223333:t'}\naws:region: us-east-1",
+            "asynchronous.error_topic: is a topic of another region",
+        ),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_what_does_not_go_with_a_mode_is_told_by_key(local_stack: Any, mode: str, line: str, told: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        local_stack(f"cloudmodel:mode: {mode}\ncloudmodel:{line}")
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "cloudmodel:mode: serverless",
+        "cloudmodel:mode: serverless\ncloudmodel:network: {isolation: false}",
+        "cloudmodel:mode: serverless\ncloudmodel:serverless: {provisioned: 1, provisioned_max: 3}",
+        "cloudmodel:mode: async\ncloudmodel:scaling: {min: 0, max: 3}",
+        "cloudmodel:mode: async\ncloudmodel:scaling: {metric: backlog, target: 2}",
+    ],
+)
+def test_what_goes_with_a_mode_is_taken(local_stack: Any, lines: str) -> None:
+    assert local_stack(lines).mode in lines
+
+
+@pytest.mark.parametrize(
     ("lines", "key"),
     [
         ("cloudmodel:cloud: azure", "cloud"),
-        ("cloudmodel:mode: serverless", "mode"),
-        ("cloudmodel:mode: async", "mode"),
-        ("cloudmodel:scaling: {metric: backlog}", "scaling.metric"),
+        ("cloudmodel:mode: inference-components", "mode"),
         ("cloudmodel:signed: true", "signed"),
         ("cloudmodel:signed: a public key", "signed"),
         ("cloudmodel:policies: {level: mandatory}", "policies.level"),

@@ -70,6 +70,15 @@ class LocalAutoScaling(ApplicationAutoScalingResponse):
         answer: str = super().put_scaling_policy()
         return answer
 
+    def describe_scaling_policies(self) -> str:
+        """Moto does not look at PolicyNames: it answers with all policies of the target."""
+        names = self._request.get("PolicyNames")
+        answer = json.loads(super().describe_scaling_policies())
+        answer["ScalingPolicies"] = [
+            each for each in answer["ScalingPolicies"] if not names or each["PolicyName"] in names
+        ]
+        return json.dumps(answer)
+
     def put_scheduled_action(self) -> str:
         self._target()
         answer: str = super().put_scheduled_action()

@@ -37,6 +37,7 @@ def mend(sagemaker: type, autoscaling: type, cloudwatch: type) -> None:
     import moto.applicationautoscaling.models
     import moto.applicationautoscaling.urls
     import moto.cloudwatch.urls
+    import moto.s3.models
     import moto.sagemaker.models
     import moto.sagemaker.urls
     from moto.iam.access_control import IAMPolicyStatement, PermissionResult
@@ -83,6 +84,9 @@ def mend(sagemaker: type, autoscaling: type, cloudwatch: type) -> None:
     # Instance types are checked against botocore's present enum; moto's is a list of 2021. So are the dimensions.
     moto.sagemaker.models.FakeEndpointConfig.validate_instance_type = lambda self, instance_type: None  # type: ignore[method-assign]
     moto.applicationautoscaling.models._target_params_are_valid = lambda namespace, r_id, dimension: True
+
+    # The last deletion of a version also frees the delete markers of its key, which moto's markers do not expect.
+    moto.s3.models.FakeDeleteMarker.dispose = lambda self: None  # type: ignore[attr-defined]
 
 
 def mend_identity_providers() -> None:

@@ -117,7 +117,7 @@ def invoke(address: Address, endpoint: str, body: bytes, *, content_type: str, a
         raise UsageError(
             f"the request has {len(body)} bytes, an endpoint takes {MAX_PAYLOAD}", hint="send less at once"
         )
-    with _readable_errors(address, endpoint):
+    with readable_errors(address, endpoint):
         client = address.client("sagemaker-runtime")
         began = time.perf_counter()
         response = client.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept)
@@ -152,7 +152,7 @@ def presented(body: bytes, content_type: str) -> tuple[Any, str | None]:
 
 
 @contextmanager
-def _readable_errors(address: Address, endpoint: str) -> Iterator[None]:
+def readable_errors(address: Address, endpoint: str) -> Iterator[None]:
     """botocore's exceptions as errors that say what to do."""
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
 

@@ -67,12 +67,14 @@ def resolve_bundle(project: Project, settings: StackSettings) -> tuple[str, Path
 def declare(deployment: Deployment, standing: Standing | None) -> dict[str, object]:
     """Declare everything and return the stack's outputs."""
     from cloudmodel.program.aws.alarms import Alarms
+    from cloudmodel.program.aws.asynchronous import Queue
     from cloudmodel.program.aws.autoscaling import Autoscaling
     from cloudmodel.program.aws.dashboard import Dashboard
     from cloudmodel.program.aws.encryption import Encryption
     from cloudmodel.program.aws.endpoint import Endpoint
     from cloudmodel.program.aws.identity import Identity
     from cloudmodel.program.aws.network import Network
+    from cloudmodel.program.aws.serverless import Provisioned
     from cloudmodel.program.aws.storage import Storage
 
     encryption = Encryption(deployment)
@@ -80,9 +82,12 @@ def declare(deployment: Deployment, standing: Standing | None) -> dict[str, obje
     identity = Identity(deployment, storage.bucket, encryption.arn)
     alarms = Alarms(deployment, encryption)
     network = Network(deployment) if deployment.settings.network.subnets else None
-    endpoint = Endpoint(deployment, storage, identity, encryption, alarms, standing, network)
+    queue = Queue(deployment, storage.bucket, encryption) if deployment.settings.mode == "async" else None
+    endpoint = Endpoint(deployment, storage, identity, encryption, alarms, standing, network, queue)
     if deployment.scales:
         Autoscaling(deployment, endpoint)
+    if deployment.serverless and deployment.settings.serverless.scales:
+        Provisioned(deployment, endpoint, endpoint.name)
     dashboard = Dashboard(deployment, alarms)
     return {
         "endpoint_name": endpoint.name,
@@ -91,4 +96,5 @@ def declare(deployment: Deployment, standing: Standing | None) -> dict[str, obje
         "bundle_uri": storage.uri,
         "revision": endpoint.revision,
         "dashboard_url": dashboard.url,
+        **({"input_uri": queue.input} if queue else {}),
     }

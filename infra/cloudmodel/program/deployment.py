@@ -18,6 +18,8 @@ CAPTURE = "capture/"
 """Where in the bucket captured requests and answers lie."""
 VARIANT = "main"
 RUNTIME = "onnxruntime"
+SERVERLESS_DISK = 5 * 10**9
+"""Bytes that image, bundle and everything else of a serverless container share (AWS's guide)."""
 ALARMS = ("errors", "latency", "saturation")
 """The words for the stack's own alarms."""
 
@@ -74,6 +76,26 @@ class Deployment:
         return f"{CAPTURE}{self.name}/"
 
     @property
+    def queue_prefix(self) -> str:
+        """Where in its bucket an async endpoint's inputs and outputs lie."""
+        return f"{self.settings.asynchronous.prefix}/{self.name}/"
+
+    def queue_topic(self, outcome: str) -> str:
+        """The name of the topic that hears of `success` or `error`, where the stack makes it."""
+        return f"{self.name}-{outcome}"
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the container has no network; a serverless one always has."""
+        return self.settings.network.isolation and not self.serverless
+
+    @property
+    def volume_key(self) -> bool:
+        """Whether a key encrypts the disks: AWS encrypts local NVMe by itself and refuses one, and a serverless
+        endpoint has no disks of its own."""
+        return not self.serverless and not self.machine.nvme
+
+    @property
     def log_group_name(self) -> str:
         """The group that SageMaker writes to; its name is not ours to choose."""
         return f"/aws/sagemaker/Endpoints/{self.name}"
@@ -81,7 +103,17 @@ class Deployment:
     @property
     def scales(self) -> bool:
         """One size at all times is a fixed fleet: nothing is registered for scaling."""
-        return self.settings.scaling.least < self.settings.scaling.most
+        return not self.serverless and self.settings.scaling.least < self.settings.scaling.most
+
+    @property
+    def serverless(self) -> bool:
+        """Whether the endpoint has no instances."""
+        return self.settings.mode == "serverless"
+
+    @property
+    def scaled_by(self) -> str:
+        """What the number of instances follows. AWS publishes nothing but the backlog of an async endpoint."""
+        return "backlog" if self.settings.mode == "async" else self.settings.scaling.metric
 
     @property
     def machines(self) -> dict[str, object]:
@@ -89,7 +121,7 @@ class Deployment:
         them, because nobody else then compares them with the settings."""
         scaling = self.settings.scaling
         bounds = {"bounds": [scaling.min, scaling.max]} if scaling.schedule else {}
-        return {"variants": {VARIANT: self.settings.instance}, **bounds}
+        return {"variants": {VARIANT: "serverless" if self.serverless else self.settings.instance}, **bounds}
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -142,6 +174,8 @@ class Deployment:
 
         That the account is one of `aws:allowedAccountIds` is the provider's to check: it knows before any call.
         """
+        if self.serverless:
+            self._check_serverless()
         if self.settings.target == "local":
             return  # the local AWS runs the bundle's code in this Python, whatever the image
         if self.manifest.layout != RUNTIME:
@@ -149,7 +183,7 @@ class Deployment:
         files = {entry.path for entry in self.manifest.files}
         if RUNTIME in self.image.brings or f"code/{RUNTIME}/__init__.py" in files:
             return
-        if "code/requirements.txt" in files and not self.settings.network.isolation:
+        if "code/requirements.txt" in files and not self.isolated:
             return
         raise PreflightFailed(
             f"the image {self.image.uri} has no {RUNTIME} and the container cannot install it",
@@ -157,3 +191,19 @@ class Deployment:
             hint="name an image that has it: cloudmodel:existing: {image: ...}; "
             "docs/decisions/2026-11-24-serving-image.md has its three lines",
         )
+
+    def _check_serverless(self) -> None:
+        size = sum(entry.size for entry in self.manifest.files)
+        if size > SERVERLESS_DISK:
+            raise PreflightFailed(
+                f"the bundle has {size / 2**30:.1f} GiB unpacked, and a serverless endpoint has a disk of 5 GB",
+                where=f"{self.settings.path.name}: cloudmodel:mode",
+                hint="cloudmodel optimize makes it smaller; cloudmodel:mode: realtime has larger disks",
+            )
+        own = self.settings.existing.image
+        if own and self.settings.target != "local" and own.split(".")[0] != self.account:
+            raise PreflightFailed(
+                f"a serverless endpoint pulls no image of another account than {self.account}: {own}",
+                where=f"{self.settings.path.name}: cloudmodel:existing",
+                hint=f"copy the image into a registry of {self.account}, and name that one",
+            )

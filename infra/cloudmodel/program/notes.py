@@ -17,6 +17,16 @@ def notes(deployment: Deployment) -> Iterator[str]:
         )
     if len(settings.network.subnets) == 1:
         yield "cloudmodel:network names one subnet: all instances stand in its availability zone and fall with it"
+    if settings.mode == "serverless" and settings.network.isolation:
+        yield (
+            "a serverless endpoint has network access: AWS does not isolate one (cloudmodel:network isolation), "
+            "and takes no key of cloudmodel:encryption for its disk"
+        )
+    if settings.mode == "async" and settings.asynchronous.bucket:
+        yield (
+            f"cloudmodel:asynchronous keeps inputs and outputs in the bucket {settings.asynchronous.bucket}, which is "
+            f"never changed here: its own lifecycle must end what lies under {deployment.queue_prefix}"
+        )
     if settings.capture.percent and settings.existing.bucket:
         yield (
             f"cloudmodel:capture writes into the bucket {settings.existing.bucket}, which is never changed here: "

@@ -61,9 +61,10 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
             "Resource": f"arn:{deployment.partition}:s3:::{bucket}/{PREFIX}*",
         },
         {"Sid": "Decrypt", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:DescribeKey"], "Resource": key_arn},
-        *([] if deployment.machine.nvme else [volume]),
+        *([volume] if deployment.volume_key else []),
         *(capture(deployment, bucket, key_arn) if deployment.settings.capture.percent else []),
         *(interfaces(deployment) if deployment.settings.network.subnets else []),
+        *(queue(deployment, bucket, key_arn) if deployment.settings.mode == "async" else []),
         {
             "Sid": "Logs",
             "Effect": "Allow",
@@ -131,6 +132,28 @@ def interfaces(deployment: Deployment) -> list[dict[str, Any]]:
     ]
 
 
+def queue(deployment: Deployment, bucket: str, key_arn: str) -> list[dict[str, Any]]:
+    """What an async endpoint needs: to read its inputs, to write what comes of them, and to tell its topics."""
+    wanted = deployment.settings.asynchronous
+    place = f"arn:{deployment.partition}:s3:::{wanted.bucket or bucket}/{deployment.queue_prefix}"
+    topics = sorted(
+        deployment.arn("sns", deployment.queue_topic(outcome)) if topic == "create" else topic
+        for outcome, topic in wanted.topics.items()
+    )
+    tell = {"Sid": "Tell", "Effect": "Allow", "Action": "sns:Publish", "Resource": topics}
+    return [
+        {"Sid": "Inputs", "Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{place}input/*"},
+        {
+            "Sid": "Outputs",
+            "Effect": "Allow",
+            "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
+            "Resource": [f"{place}output/*", f"{place}failure/*"],
+        },
+        {"Sid": "QueueKey", "Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": key_arn},
+        *([tell] if topics else []),
+    ]
+
+
 def key(deployment: Deployment) -> str:
     """The account's own policies decide who uses the key; besides, this stack's logs and its alarms' messages."""
     source = {"StringEquals": {"aws:SourceAccount": deployment.account}}
@@ -195,12 +218,21 @@ def topic(deployment: Deployment) -> str:
             "Resource": arn,
             "Condition": {"StringEquals": {"aws:SourceAccount": deployment.account}},
         },
-        {
-            "Sid": "TlsOnly",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "sns:Publish",
-            "Resource": arn,
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        },
+        _tls_publishers(arn),
     )
+
+
+def tls_only_topic(deployment: Deployment, name: str) -> str:
+    """Nothing publishes without TLS; who may publish at all is said by the roles of the account."""
+    return document(_tls_publishers(deployment.arn("sns", name)))
+
+
+def _tls_publishers(topic_arn: str) -> dict[str, Any]:
+    return {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sns:Publish",
+        "Resource": topic_arn,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

@@ -24,8 +24,9 @@ class Fleet:
     """How many instances a configuration begins with.
 
     SageMaker begins a new configuration's fleet with the count that stands in it. pulumi_aws has no flag that keeps
-    the live one, so the live one is put there. `moves`: the endpoint will leave what it serves, and the count is what
-    runs at that moment. `fresh`: a configuration of that name serves nobody; its count may be corrected.
+    the live one, so the live one is put there. It is at least one, a configuration begins with no less. `moves`: the
+    endpoint will leave what it serves, and the count is what runs at that moment. `fresh`: a configuration of that name
+    serves nobody; its count may be corrected.
     """
 
     instances: int
@@ -36,8 +37,8 @@ class Fleet:
     def of(cls, scaling: Scaling, variant: str, configuration: str, standing: Standing | None) -> Fleet:
         """The fleet of `variant` in `configuration`; `standing` is None where nothing stands, or nothing scales."""
         if standing is None:
-            return cls(scaling.min)
+            return cls(max(scaling.min, 1))
         moves = standing.configuration != configuration
         live = standing.instances.get(variant, scaling.min)
-        within = min(max(live, scaling.least), scaling.most)
+        within = min(max(live, scaling.least, 1), scaling.most)
         return cls(within, moves, fresh=moves and standing.settled)

@@ -131,6 +131,9 @@ Subscriber = Annotated[
         "an e-mail address or the ARN of an SNS topic",
     ),
 ]
+TopicArn = Annotated[
+    str, matching(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}", "create, or the ARN of an SNS topic")
+]
 EcrImage = Annotated[str, aws_text("sagemaker", "ContainerImage", "an image"), AfterValidator(_ecr)]
 
 OWN_TAGS = 5

@@ -42,6 +42,7 @@ from cloudmodel.settings.fields import (
     matching,
     within,
 )
+from cloudmodel.settings.modes import Asynchronous, Serverless
 from cloudmodel.settings.part import Settings
 from cloudmodel.settings.rollout import Rollout
 from cloudmodel.settings.scaling import Scaling
@@ -241,6 +242,8 @@ class StackFile(Settings):
     bundle: Digest | None = None
     """The pinned bundle; promotion is a commit of this line."""
     mode: Literal["realtime", "serverless", "async", "inference-components"] = "realtime"
+    serverless: Serverless = Serverless()
+    asynchronous: Asynchronous = Asynchronous()
     instance: InstanceName = "ml.c7i.large"
     scaling: Scaling = Scaling()
     rollout: Rollout = Rollout()

@@ -10,8 +10,7 @@ from cloudmodel.settings.model import StackFile
 
 DONE: Mapping[str, tuple[Any, ...]] = {
     "cloud": ("aws",),
-    "mode": ("realtime",),
-    "scaling.metric": ("invocations", "concurrency"),
+    "mode": ("realtime", "serverless", "async"),
     "signed": (False,),
     "policies.level": ("advisory",),
     "policies.exempt": ((),),

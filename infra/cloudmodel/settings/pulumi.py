@@ -16,6 +16,7 @@ from cloudmodel.catalog.images import serving_image
 from cloudmodel.core.errors import SettingsInvalid, Unsupported
 from cloudmodel.settings.check import known_keys, nearest, validate
 from cloudmodel.settings.document import Document, Key, Mark, Problem, dotted, invalid
+from cloudmodel.settings.mode_rules import unfit
 from cloudmodel.settings.model import AwsFile, Project, StackFile, StackSettings
 from cloudmodel.settings.pending import refused
 from cloudmodel.settings.rollout import STEPS
@@ -171,6 +172,7 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile, *, pinn
             ("instance",),
             f"{settings.instance} is burstable: AWS scales it only with scaling.min equal to scaling.max",
         )
+    yield from unfit(settings)
     yield from _unfit_rollout(settings)
     for key, what, region in _regional(settings):
         if aws.region and region != aws.region:
@@ -204,6 +206,9 @@ def _regional(settings: StackFile) -> Iterator[tuple[Key, str, str]]:
         yield ("existing" if settings.existing.key else "encryption", "key"), "a key", settings.key_arn.split(":")[3]
     if settings.existing.image:
         yield ("existing", "image"), "an image", settings.existing.image.split(".")[3]
+    for outcome, topic in settings.asynchronous.topics.items():
+        if topic != "create":
+            yield ("asynchronous", f"{outcome}_topic"), "a topic", topic.split(":")[3]
     for topic in settings.alarms.notify:
         if topic.startswith("arn:"):
             yield ("alarms", "notify"), "a topic", topic.split(":")[3]

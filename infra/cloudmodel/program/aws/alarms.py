@@ -14,6 +14,13 @@ from cloudmodel.program.deployment import VARIANT, Deployment
 PERIOD = 60
 PERIODS, BREACHES = 5, 3
 
+REQUESTS = {
+    "realtime": (("Invocation5XXErrors", "Sum"), ("Invocations", "Sum")),
+    "async": (("InvocationFailures", "Sum"), ("ModelLatency", "SampleCount")),
+}
+"""By the mode (a serverless endpoint counts as a real-time one): what counts the failures and what the requests, as
+metric and statistic. AWS publishes no Invocations of an async endpoint; the model's latencies are one a request."""
+
 
 class Alarms(pulumi.ComponentResource):
     """E-mail addresses subscribe to the topic; topics that exist already are told directly.
@@ -67,20 +74,19 @@ class Alarms(pulumi.ComponentResource):
 
 
 def _conditions(deployment: Deployment) -> list[tuple[str, str, dict[str, Any]]]:
-    """Name, description and condition of each alarm. ModelLatency is in microseconds; CPU and GPU utilization are
-    sums over cores and devices, so that a machine's full load is 100 times their number."""
-    alarms, machine = deployment.settings.alarms, deployment.machine
+    """Name, description and condition of each alarm. ModelLatency is in microseconds."""
+    alarms = deployment.settings.alarms
     of_variant = {"EndpointName": deployment.name, "VariantName": VARIANT}
-    gpu = machine.accelerator == "gpu"
-    units = machine.accelerators if gpu else machine.vcpu
+    errors, requests = REQUESTS.get(deployment.settings.mode, REQUESTS["realtime"])
 
-    def sum_of(metric: str) -> dict[str, Any]:
+    def over_a_minute(counted: tuple[str, str]) -> dict[str, Any]:
+        metric, statistic = counted
         return {
             "namespace": "AWS/SageMaker",
             "metric_name": metric,
             "dimensions": of_variant,
             "period": PERIOD,
-            "stat": "Sum",
+            "stat": statistic,
         }
 
     return [
@@ -96,8 +102,8 @@ def _conditions(deployment: Deployment) -> list[tuple[str, str, dict[str, Any]]]
                         "label": "5xx in percent",
                         "return_data": True,
                     },
-                    {"id": "errors", "metric": sum_of("Invocation5XXErrors"), "return_data": False},
-                    {"id": "requests", "metric": sum_of("Invocations"), "return_data": False},
+                    {"id": "errors", "metric": over_a_minute(errors), "return_data": False},
+                    {"id": "requests", "metric": over_a_minute(requests), "return_data": False},
                 ],
             },
         ),
@@ -113,16 +119,28 @@ def _conditions(deployment: Deployment) -> list[tuple[str, str, dict[str, Any]]]
                 "threshold": alarms.p99_ms * 1000,
             },
         ),
-        (
-            "saturation",
-            f"{'GPUs' if gpu else 'Cores'} are more than {alarms.saturation:g} % busy",
-            {
-                "namespace": "/aws/sagemaker/Endpoints",
-                "metric_name": "GPUUtilization" if gpu else "CPUUtilization",
-                "dimensions": of_variant,
-                "period": PERIOD,
-                "statistic": "Average",
-                "threshold": alarms.saturation * units,
-            },
-        ),
+        ("saturation", *_saturation(deployment, of_variant)),
     ]
+
+
+def _saturation(deployment: Deployment, of_variant: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Description and condition. CPU and GPU utilization are sums over cores and devices, so that a machine's full load
+    is 100 times their number; a serverless endpoint has none, and its metric is a share of 1."""
+    saturation, machine = deployment.settings.alarms.saturation, deployment.machine
+    common = {"dimensions": of_variant, "period": PERIOD}
+    if deployment.settings.mode == "serverless":
+        return f"More than {saturation:g} % of the concurrency is used", {
+            **common,
+            "namespace": "AWS/SageMaker",
+            "metric_name": "ServerlessConcurrentExecutionsUtilization",
+            "statistic": "Maximum",
+            "threshold": saturation / 100,
+        }
+    gpu = machine.accelerator == "gpu"
+    return f"{'GPUs' if gpu else 'Cores'} are more than {saturation:g} % busy", {
+        **common,
+        "namespace": "/aws/sagemaker/Endpoints",
+        "metric_name": "GPUUtilization" if gpu else "CPUUtilization",
+        "statistic": "Average",
+        "threshold": saturation * (machine.accelerators if gpu else machine.vcpu),
+    }

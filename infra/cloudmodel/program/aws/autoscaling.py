@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from cloudmodel.program.aws import asynchronous
 from cloudmodel.program.aws.endpoint import Endpoint
 from cloudmodel.program.deployment import VARIANT, Deployment
 from cloudmodel.settings.scaling import Step
@@ -23,6 +24,7 @@ the second is emitted every 10 s; both are to be measured: requests a second tha
 COUNTED = {
     "invocations": ("InvocationsPerInstance", "Sum"),
     "concurrency": ("ConcurrentRequestsPerModel", "Average"),
+    "backlog": (asynchronous.BACKLOG, "Average"),
 }
 """The same as CloudWatch has it for alarms: metric and statistic of a minute."""
 
@@ -36,7 +38,7 @@ class Autoscaling(pulumi.ComponentResource):
     def __init__(self, deployment: Deployment, endpoint: Endpoint, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("cloudmodel:aws:Autoscaling", "autoscaling", None, opts)
         scaling = deployment.settings.scaling
-        metric, usual_target = TRACKED[scaling.metric]
+        metric, usual_target, specification = _tracked(deployment, endpoint)
         child = pulumi.ResourceOptions(parent=self)
         target = aws.appautoscaling.Target(
             "scaling-target",
@@ -60,16 +62,17 @@ class Autoscaling(pulumi.ComponentResource):
             "scalable_dimension": target.scalable_dimension,
             "resource_id": target.resource_id,
         }
+        tracking: Any = {
+            **specification,
+            "target_value": scaling.target or usual_target,
+            "scale_in_cooldown": scaling.scale_in_cooldown,
+            "scale_out_cooldown": scaling.scale_out_cooldown,
+        }
         aws.appautoscaling.Policy(
             "scaling-policy",
-            name=f"{deployment.name}-{scaling.metric}",
+            name=f"{deployment.name}-{metric}",
             policy_type="TargetTrackingScaling",
-            target_tracking_scaling_policy_configuration={
-                "predefined_metric_specification": {"predefined_metric_type": metric},
-                "target_value": scaling.target or usual_target,
-                "scale_in_cooldown": scaling.scale_in_cooldown,
-                "scale_out_cooldown": scaling.scale_out_cooldown,
-            },
+            target_tracking_scaling_policy_configuration=tracking,
             opts=child,
             **of_variant,
         )
@@ -85,6 +88,8 @@ class Autoscaling(pulumi.ComponentResource):
             )
         if scaling.steps:
             self._steps(deployment, endpoint, of_variant, child)
+        if scaling.least == 0:
+            asynchronous.wake(deployment, endpoint.name, of_variant, child)
         self.register_outputs({})
 
     def _steps(
@@ -105,16 +110,17 @@ class Autoscaling(pulumi.ComponentResource):
             opts=child,
             **of_variant,
         )
-        metric, statistic = COUNTED[scaling.metric]
+        word = deployment.scaled_by
+        metric, statistic = COUNTED[word]
         first = scaling.steps[0].above
         aws.cloudwatch.MetricAlarm(
             "alarm-steps",
             name=f"{deployment.name}-steps",
-            alarm_description=f"A sudden load: {scaling.metric} per instance over {first:g}. Adds instances",
+            alarm_description=f"A sudden load: {word} per instance over {first:g}. Adds instances",
             namespace="AWS/SageMaker",
             metric_name=metric,
             statistic=statistic,
-            dimensions={"EndpointName": endpoint.name, "VariantName": VARIANT},
+            dimensions={"EndpointName": endpoint.name, **({} if word == "backlog" else {"VariantName": VARIANT})},
             period=60,
             evaluation_periods=1,
             threshold=first,
@@ -124,6 +130,19 @@ class Autoscaling(pulumi.ComponentResource):
             tags=deployment.tags,
             opts=child,
         )
+
+
+def _tracked(deployment: Deployment, endpoint: Endpoint) -> tuple[str, float, Any]:
+    """The word for what is tracked, a target to begin with, and the metric as a policy specifies it."""
+    word = deployment.scaled_by
+    if word == "backlog":
+        return (
+            word,
+            asynchronous.USUAL_BACKLOG,
+            {"customized_metric_specification": asynchronous.tracking(endpoint.name)},
+        )
+    metric, usual_target = TRACKED[word]
+    return word, usual_target, {"predefined_metric_specification": {"predefined_metric_type": metric}}
 
 
 def adjustments(steps: Sequence[Step]) -> list[Adjustment]:

@@ -16,8 +16,9 @@ import pulumi_aws as aws
 
 from cloudmodel.core.resource import UNKNOWN
 from cloudmodel.program import names
-from cloudmodel.program.aws import capture, rollout
+from cloudmodel.program.aws import asynchronous, capture, rollout, serverless
 from cloudmodel.program.aws.alarms import Alarms
+from cloudmodel.program.aws.asynchronous import Queue
 from cloudmodel.program.aws.encryption import Encryption
 from cloudmodel.program.aws.identity import Identity
 from cloudmodel.program.aws.network import Network
@@ -32,6 +33,7 @@ ENTRY = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/op
 """Where the image finds the serving code. Set here because only AWS's own SDK sets it otherwise."""
 
 
+Variant = aws.sagemaker.EndpointConfigurationProductionVariantArgsDict
 COUNT = "productionVariants[*].initialInstanceCount"
 
 
@@ -53,6 +55,7 @@ class Endpoint(pulumi.ComponentResource):
         alarms: Alarms,
         standing: Standing | None,
         network: Network | None,
+        queue: Queue | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("cloudmodel:aws:Endpoint", "serving", None, opts)
@@ -73,14 +76,14 @@ class Endpoint(pulumi.ComponentResource):
             key=deployment.object_key,
             environment=environment,
             role=settings.existing.role,
-            isolation=settings.network.isolation,
+            isolation=deployment.isolated,
             **({"network": settings.network.model_dump(mode="json")} if network else {}),
         )
         model = aws.sagemaker.Model(
             f"model-{loaded}",
             name=names.by_content(deployment.name, loaded),
             execution_role_arn=identity.arn,
-            enable_network_isolation=settings.network.isolation,
+            enable_network_isolation=deployment.isolated,
             vpc_config=network.vpc_config if network else None,
             primary_container={
                 "image": deployment.image.uri,
@@ -97,17 +100,17 @@ class Endpoint(pulumi.ComponentResource):
             input=deployment.machines,
             opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["input"], delete_before_replace=True),
         )
-        variant = _variant(deployment)
-        # AWS encrypts local NVMe disks by itself, and refuses a key for such types.
-        disk_key = None if deployment.machine.nvme else encryption.arn
+        variant = serverless.variant(deployment) if deployment.serverless else _variant(deployment)
+        disk_key = encryption.arn if deployment.volume_key else None
         captured = capture.configuration(deployment, storage.bucket, encryption.arn)
         capturing = {"capture": settings.capture.percent} if captured else {}
         revision = names.content(
             model=loaded,
-            variant=variant if deployment.scales else {**variant, "initial_instance_count": settings.scaling.min},
+            variant=variant if deployment.scales or deployment.serverless else {**variant, **_fixed(deployment)},
             key=settings.key_arn,
             encrypted=disk_key is not None,
             **capturing,
+            **asynchronous.content(deployment),
         )
         name = names.by_content(deployment.name, revision)
         fleet = Fleet.of(settings.scaling, VARIANT, name, standing)
@@ -116,9 +119,8 @@ class Endpoint(pulumi.ComponentResource):
             name=name,
             kms_key_arn=disk_key,
             data_capture_config=captured,
-            production_variants=[
-                {**variant, "initial_instance_count": _instances(fleet), "model_name": model.name},
-            ],
+            async_inference_config=queue.configuration if queue else None,
+            production_variants=[{**variant, **_instances(deployment, fleet), "model_name": model.name}],
             tags=deployment.revision_tags(revision),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -143,9 +145,9 @@ class Endpoint(pulumi.ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn, "revision": self.revision})
 
 
-def _variant(deployment: Deployment) -> aws.sagemaker.EndpointConfigurationProductionVariantArgsDict:
+def _variant(deployment: Deployment) -> Variant:
     settings = deployment.settings
-    variant: aws.sagemaker.EndpointConfigurationProductionVariantArgsDict = {
+    variant: Variant = {
         "variant_name": VARIANT,
         "instance_type": settings.instance,
         "initial_variant_weight": 1,
@@ -157,9 +159,16 @@ def _variant(deployment: Deployment) -> aws.sagemaker.EndpointConfigurationProdu
     return variant
 
 
-def _instances(fleet: Fleet) -> pulumi.Input[int]:
+def _fixed(deployment: Deployment) -> Variant:
+    """The size of a fleet that nothing changes, which is content of its configuration."""
+    return {"initial_instance_count": deployment.settings.scaling.min}
+
+
+def _instances(deployment: Deployment, fleet: Fleet) -> Variant:
     """A plan does not know how many run when it is carried out: it is not bound to how many run now."""
+    if deployment.serverless:
+        return {}
     if fleet.moves and pulumi.runtime.is_dry_run():
         unknown: pulumi.Output[Any] = pulumi.Output.from_input(UNKNOWN)
-        return unknown
-    return fleet.instances
+        return {"initial_instance_count": unknown}
+    return {"initial_instance_count": fleet.instances}

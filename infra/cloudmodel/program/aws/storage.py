@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from cloudmodel.program import policies
-from cloudmodel.program.aws import capture
+from cloudmodel.program.aws import asynchronous, capture
 from cloudmodel.program.deployment import Deployment
 
 ABORT_UPLOADS_DAYS = 7
@@ -110,6 +110,7 @@ class Storage(pulumi.ComponentResource):
                     "expiration": {"expired_object_delete_marker": True},
                 },
                 capture.lifecycle(deployment),
+                *asynchronous.lifecycle(deployment),
             ],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
         )
