@@ -130,3 +130,11 @@ def test_one_variant_and_a_network_of_its_own(cloud: Any) -> None:
         ProductionVariants=[{**two[0], "ModelName": isolated}],
     )
     assert "EnableNetworkIsolation" in error["Error"]["Message"]
+
+
+def test_an_endpoint_with_instances_does_not_become_serverless(cloud: Any) -> None:
+    model = cloud.model()
+    name = cloud.endpoint(cloud.config(model))
+    serverless = configured(cloud, model)
+    error = cloud.refused(cloud.sagemaker.update_endpoint, EndpointName=name, EndpointConfigName=serverless)
+    assert "cannot be updated to a serverless one" in error["Error"]["Message"]

@@ -38,6 +38,17 @@ def _of_serverless(variant: Variant, models: Mapping[str, Any]) -> str | None:
     return None
 
 
+def conversion(old: Any, new: Any) -> str | None:
+    """Why an endpoint of the configuration `old` cannot move to `new`, or None."""
+
+    def serverless(config: Any) -> bool:
+        return any(variant.get("ServerlessConfig") for variant in config.production_variants)
+
+    if old is not None and serverless(new) and not serverless(old):
+        return "An endpoint with instances cannot be updated to a serverless one."
+    return None
+
+
 def least_instances(config: Any) -> int:
     """The smallest number of instances of each variant: only an asynchronous endpoint may have none."""
     return 0 if config is not None and config.async_inference_config else 1

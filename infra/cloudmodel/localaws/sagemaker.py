@@ -142,6 +142,9 @@ class LocalSageMaker(SageMakerResponse):
             raise ValidationError(f'Cannot update in-progress endpoint "{endpoint.arn}".')
         if endpoint.endpoint_status != "InService":
             raise ValidationError(f'Cannot update endpoint "{endpoint.arn}" that is {endpoint.endpoint_status}.')
+        old = self.sagemaker_backend.endpoint_configs.get(endpoint.endpoint_config_name)
+        if told := modes.conversion(old, config):
+            raise ValidationError(told)
         self._check_scaled_variants(endpoint, config)
         retained = self._retained(endpoint)
         kept = endpoint.last_deployment_config if self._get_param("RetainDeploymentConfig") else None
