@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from cloudmodel.formats.scan import scan
 from cloudmodel.formats.scanning.budget import Budget, Exhausted
-from cloudmodel.formats.scanning.pickles import BrokenPickle, Machine
+from cloudmodel.formats.scanning.pickle_values import BrokenPickle
+from cloudmodel.formats.scanning.pickles import Machine
 from hostile import CONTAINERS, OPCODES, short, system
 
 

@@ -9,6 +9,10 @@ KEPT_TEXT = 1024
 KEPT_ITEMS = 64
 
 
+class BrokenPickle(Exception):
+    """Bytes that Python's own unpickler would stop at."""
+
+
 class Opaque:
     """A value of no further interest."""
 

@@ -12,6 +12,7 @@ from cloudmodel.formats.model import Finding
 from cloudmodel.formats.scanning import archives, arrays, hdf5, pickles, safetensors, savedmodel, streams, zips
 from cloudmodel.formats.scanning.budget import Budget, Exhausted
 from cloudmodel.formats.scanning.context import Context, Place, on_disk, path_of, seekable
+from cloudmodel.formats.scanning.pickle_values import BrokenPickle
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 TORCH_PICKLES = 5  # torch's old file: magic, protocol, system, the model, the keys of its storages; then numbers
@@ -81,7 +82,7 @@ def _plain(stream: io.BufferedReader, place: Place) -> str:
 def _runs(machine: pickles.Machine) -> bool:
     try:
         machine.run()
-    except (pickles.BrokenPickle, ValueError):
+    except (BrokenPickle, ValueError):
         return False
     return True
 
@@ -94,7 +95,7 @@ def _pickle(stream: io.BufferedReader, place: Place) -> str:
         machine = pickles.Machine(stream, place.budget, place.where)
         try:
             machine.run()
-        except (pickles.BrokenPickle, ValueError) as error:
+        except (BrokenPickle, ValueError) as error:
             place.note("trailing-data" if count else "pickle-broken", f"a pickle that cannot be read: {error}")
             break
         finally:
