@@ -4,6 +4,7 @@ says how many: never silently."""
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,11 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
 }
 """By marker: what finds the program, and what is said where there is none."""
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores Ctrl-C, and hands that on: the tests that press it would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
