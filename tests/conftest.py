@@ -21,7 +21,7 @@ LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure() -> None:
-    # What a shell starts in the background ignores Ctrl-C, and hands that on: the tests that press it would wait for ever.
+    # What a shell starts in the background ignores Ctrl-C and hands that on: tests that press it would wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
