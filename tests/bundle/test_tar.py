@@ -141,7 +141,7 @@ def test_a_broken_extended_header_is_refused(tmp_path: Path, records: bytes) -> 
 PARTS = st.text(
     st.characters(codec="utf-8", exclude_characters="/\\\0", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40
 )
-NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
+NAMES = st.lists(PARTS.filter(lambda part: part != "."), min_size=1, max_size=4).map("/".join)  # "./a" is "a"
 
 
 @settings(max_examples=80, deadline=None)

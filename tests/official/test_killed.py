@@ -48,7 +48,8 @@ def test_the_next_run_names_the_lock_and_goes_on_once_it_is_broken(make: Callabl
 
     deployment = shell.json("state", "export", *OFFICIAL)["state"]["deployment"]
     made = [entry["id"] for entry in deployment["resources"] if "LogGroup" in entry["type"]]
-    assert made[:3] == ["logs-00", "logs-01", "logs-02"] and len(made) < COUNT
+    # Pulumi tells that something was created before it has written so: the last one may be a pending operation.
+    assert made == [f"logs-{number:02}" for number in range(len(made))] and 2 <= len(made) < COUNT
     begun = [operation["resource"]["urn"] for operation in deployment.get("pending_operations", [])]
     assert len(begun) <= 1  # a chain: one at a time
 

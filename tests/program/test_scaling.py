@@ -10,6 +10,7 @@ from pulumi.output import Unknown
 from cloudmodel.program.standing import Standing
 
 COUNT = "productionVariants[*].initialInstanceCount"
+COMMIT = "tags.commit"
 BOUNDS = {"min": 2, "max": 6}
 NIGHT = {"name": "night", "when": "cron(0 20 ? * * *)", "timezone": "Europe/Berlin", "min": 1, "max": 9}
 
@@ -52,7 +53,7 @@ def test_a_revision_that_serves_keeps_the_count_that_it_was_made_with(evaluate: 
     name = evaluate(scaling=BOUNDS).one("EndpointConfiguration").inputs["name"]
     serving = standing(5, name)
     _, ignored = configuration(evaluate(standing=serving, scaling=BOUNDS))
-    assert ignored == (COUNT,)
+    assert ignored == (COMMIT, COUNT)
     names = [
         evaluate(standing=each, scaling=BOUNDS).one("EndpointConfiguration").inputs["name"]
         for each in (serving, standing(3), standing(4, name, settled=False))
@@ -60,7 +61,7 @@ def test_a_revision_that_serves_keeps_the_count_that_it_was_made_with(evaluate: 
     assert names == [name] * 3, "the count is no part of the name"
 
 
-@pytest.mark.parametrize(("settled", "left"), [(True, ()), (False, (COUNT,))])
+@pytest.mark.parametrize(("settled", "left"), [(True, (COMMIT,)), (False, (COMMIT, COUNT))])
 def test_what_a_failed_update_left_behind_gets_the_count_of_now_unless_it_may_be_in_use(
     evaluate: Any, settled: bool, left: tuple[str, ...]
 ) -> None:
@@ -77,7 +78,7 @@ def test_a_plan_is_not_bound_to_the_count_of_the_moment(evaluate: Any) -> None:
 
 def test_a_fixed_fleet_has_the_count_of_its_settings(evaluate: Any) -> None:
     fixed = {"min": 3, "max": 3}
-    assert configuration(evaluate(scaling=fixed)) == (3, ())
+    assert configuration(evaluate(scaling=fixed)) == (3, (COMMIT,))
     names = {evaluate(scaling=each).one("EndpointConfiguration").inputs["name"] for each in (fixed, BOUNDS)}
     assert len(names) == 2
 
