@@ -27,7 +27,7 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.test
 	@$(MAKE) --no-print-directory engine || echo "make test: goes on without Pulumi's command line"
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Pulumi's own command line in the version of tools/go.mod, which the tests of the official engine run. Go keeps what it
 # compiled: the first build takes minutes, the next ones seconds.

@@ -61,10 +61,6 @@ PROGRAMS = (
         (Revision(ZONE), Revision(MOVED, fail=fails("create a")), Revision((Node("c", {"color": "none"}),))),
     ),
     Program(
-        "a dependent that must go first cannot be deleted",
-        (Revision(ZONE), Revision(MOVED, fail=fails("delete b")), Revision(MOVED)),
-    ),
-    Program(
         "made, but not ready",
         (Revision(CHAIN, unready=fails("create a")), Revision(CHAIN)),
     ),

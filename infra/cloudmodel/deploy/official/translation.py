@@ -16,7 +16,7 @@ from pulumi.automation import EngineEvent, StepEventMetadata, StepEventStateMeta
 from cloudmodel.core.resource import DiffKind
 from cloudmodel.deploy.outcome import default_provider
 from cloudmodel.engine import urn as urns
-from cloudmodel.engine.diff import changed_keys, described
+from cloudmodel.engine.diff import changed_keys, described, replacing
 from cloudmodel.engine.reporting import Failure, Reporter
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Change, Op, Step
@@ -138,6 +138,8 @@ def _step(told: StepEventMetadata) -> Step:
     kinds = {path: DiffKind(change.diff_kind.value) for path, change in (told.detailed_diff or {}).items()}
     if not kinds and told.diffs:
         kinds = dict.fromkeys(told.diffs, DiffKind.UPDATE)
+    # Of a resource of its own, a Stash, the engine tells why it is replaced, but not in the kind of the change.
+    kinds |= {path: replacing(kinds[path]) for path in told.keys or () if path in kinds}
     return Step(
         op=op,
         urn=told.urn,
