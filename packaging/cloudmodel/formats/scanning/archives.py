@@ -9,7 +9,7 @@ from typing import IO
 from cloudmodel.core import tar
 from cloudmodel.core.errors import UnsafeModel
 from cloudmodel.formats.scanning import keras_config, skops, streams, zips
-from cloudmodel.formats.scanning.budget import MEMBERS, RATIO, UNPACKED
+from cloudmodel.formats.scanning.budget import ARCHIVE
 from cloudmodel.formats.scanning.context import Place, seekable
 
 Inside = Callable[[io.BufferedReader, Place], str]
@@ -22,10 +22,9 @@ MAX_DOCUMENT = 256 << 20
 
 def read_tar(stream: io.BufferedReader, place: Place, inside: Inside) -> str:
     """Every member of a tar, by our own rules of what a member may be."""
-    limits = tar.Budget(members=MEMBERS, bytes=UNPACKED, ratio=RATIO)
-    source = tar.Source(stream, place.budget.packed, limits, place.where)
+    source = tar.Source(stream, place.budget.packed, ARCHIVE, place.where)
     try:
-        for member, content in tar.walk(source, limits):
+        for member, content in tar.walk(source, ARCHIVE):
             if not member.folder:
                 inside(streams.buffered(content), place.inner(member.name))
     except UnsafeModel as error:

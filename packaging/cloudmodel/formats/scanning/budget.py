@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cloudmodel.core.tar import Budget as Limits
+
 DEPTH = 6
-MEMBERS = 10_000
-UNPACKED = 64 << 30
-RATIO = 100
-FREE = 256 << 20
+ARCHIVE = Limits()
+"""What any archive may cost, wherever one is opened."""
 SECONDS = 1800.0
 OBJECTS = 4_000_000
 FINDINGS = 100
@@ -27,7 +27,7 @@ class Exhausted(Exception):
 @dataclass
 class Budget:
     """Counters that only go up. `packed` is the size in bytes of the outermost file: what is unpacked from it may be
-    RATIO times as much (beyond FREE bytes, because small constant files are honest and compress well)."""
+    `ARCHIVE.ratio` times as much (beyond `ARCHIVE.free` bytes: small constant files are honest and compress well)."""
 
     packed: int
     clock: Callable[[], float] = time.monotonic
@@ -42,8 +42,8 @@ class Budget:
     def enter(self, depth: int) -> None:
         """One more file, `depth` containers deep. Raises Exhausted."""
         self.members += 1
-        if self.members > MEMBERS:
-            raise Exhausted(f"it holds more than {MEMBERS:,} files")
+        if self.members > ARCHIVE.members:
+            raise Exhausted(f"it holds more than {ARCHIVE.members:,} files")
         if depth > DEPTH:
             raise Exhausted(f"it is nested more than {DEPTH} deep")
         self._in_time()
@@ -51,7 +51,7 @@ class Budget:
     def unpack(self, size: int) -> None:
         """`size` more bytes came out of an archive. Raises Exhausted."""
         self.unpacked += size
-        limit = min(UNPACKED, max(FREE, self.packed * RATIO))
+        limit = min(ARCHIVE.bytes, max(ARCHIVE.free, self.packed * ARCHIVE.ratio))
         if self.unpacked > limit:
             raise Exhausted(f"it unpacks to more than the {limit:,} bytes that it may")
         self._in_time()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from cloudmodel.formats.scanning.budget import MEMBERS, Exhausted
+from cloudmodel.formats.scanning.budget import ARCHIVE, Exhausted
 from cloudmodel.formats.scanning.streams import PIECE, BrokenArchive
 
 END = b"PK\x05\x06"
@@ -69,8 +69,8 @@ def members(file: IO[bytes]) -> list[Member]:
         count, length, offset, directory_end = _zip64(file, directory_end)
     if offset + length != directory_end:
         raise BrokenArchive("the zip does not begin where its directory says")
-    if count > MEMBERS or length > MAX_DIRECTORY:
-        raise Exhausted(f"it holds more than {MEMBERS:,} files")
+    if count > ARCHIVE.members or length > MAX_DIRECTORY:
+        raise Exhausted(f"it holds more than {ARCHIVE.members:,} files")
     file.seek(offset)
     return list(_entries(file.read(length), count))
 
