@@ -52,14 +52,16 @@ floors: $(VENV)/.test
 check: lint types floors test
 
 # Writes the lock files again from pyproject.toml; review the difference before committing it. The registry's torch for
-# Linux is the one for CUDA and loads all of its libraries; triton alone (1 GB) is not needed without a GPU.
+# Linux is the one for CUDA and loads all of its libraries; triton alone (1 GB) is not needed without a GPU. TensorFlow
+# Serving's messages ask for the package tensorflow, which tensorflow-cpu is.
 lock: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet "uv>=0.9"
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command "make lock" --group build pyproject.toml -o requirements/core.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements/core.txt --group build --group test --extra torch --extra sklearn \
-	  --no-emit-package triton pyproject.toml -o requirements/test.txt
+	  --extra keras --extra huggingface --extra signing --no-emit-package triton --no-emit-package tensorflow \
+	  pyproject.toml -o requirements/test.txt
 
 # Asks terraform's AWS provider again what forces a replacement; review the difference before committing it.
 replace-paths: $(VENV)/.test
