@@ -55,8 +55,9 @@ class Place:
         ]
         self.write(f"Pulumi.{stack}.yaml", "\n".join(lines) + "\n")
 
-    def bundle(self, content: bytes) -> str:
-        """Put a bundle of this content into the project's store; returns its digest."""
+    def bundle(self, content: bytes, **said: object) -> str:
+        """Put a bundle of this content into the project's store; `said` is what else its manifest says. Returns its
+        digest."""
         scratch = self.folder / ".scratch"
         scratch.mkdir(exist_ok=True)
         (scratch / "model.onnx").write_bytes(content)
@@ -71,7 +72,7 @@ class Place:
             files=archive.entries(scratch, ["model.onnx"]),
             provenance=Provenance(source="digits.onnx", source_sha256="0" * 64),
             versions={},
-        )
+        ).model_copy(update=said)
         packed = self.folder / ".scratch.tar.gz"
         archive.write(scratch, manifest, packed)
         return open_store(".cloudmodel/bundles", base=self.folder).put(packed)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cloudmodel.bundle.manifest import Finding, Scan
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.deploy.engines import Options
 from cloudmodel.engine.lock import StackLock
@@ -62,10 +63,30 @@ def a_bundle_that_was_changed(place: Any, _: pytest.MonkeyPatch) -> Iterator[Non
     file.write_bytes(whole)
 
 
+def _pins(place: Any, digest: str) -> None:
+    place.write("__main__.py", BUILD)
+    place.write("Pulumi.local.yaml", f"config: {{'cloudmodel:target': local, 'cloudmodel:bundle': '{digest}'}}\n")
+
+
+@contextmanager
+def a_bundle_that_was_found_unsafe(place: Any, _: pytest.MonkeyPatch) -> Iterator[None]:
+    finding = Finding(rule="pickle-global", location="model.pkl", detail="os.system")
+    _pins(place, place.bundle(b"weights", scan=Scan(verdict="unsafe", findings=(finding,))))
+    yield
+
+
+@contextmanager
+def a_bundle_whose_gate_was_not_met(place: Any, _: pytest.MonkeyPatch) -> Iterator[None]:
+    _pins(place, place.bundle(b"weights", metadata={"optimization": {"gate": {"verdict": "undecidable"}}}))
+    yield
+
+
 ROWS: list[tuple[str, Spoil, int, list[str]]] = [
     ("a wrong passphrase", another_passphrase, 3, ["passphrase", "PULUMI_CONFIG_PASSPHRASE"]),
     ("a stack that is locked", another_run, 16, ["destroy by", socket.gethostname(), "for ", "state unlock", "--id"]),
     ("a bundle that the store lacks", a_bundle_that_is_nowhere, 2, [NOWHERE, "package --push"]),
+    ("a bundle that was found unsafe", a_bundle_that_was_found_unsafe, 14, ["unsafe", "pickle-global", "sha256:"]),
+    ("a bundle whose gate was not met", a_bundle_whose_gate_was_not_met, 15, ["undecidable", "cloudmodel optimize"]),
     ("a bundle that was changed", a_bundle_that_was_changed, 14, ["has the bytes of", "package"]),
 ]
 

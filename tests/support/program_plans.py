@@ -152,9 +152,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Puts a bundle into the project's store and returns its digest; `files` are its members, `layout` its layout."""
+    """Puts a bundle into the project's store and returns its digest; `files` are its members, `layout` its layout;
+    `said` is what else its manifest says."""
 
-    def put(files: dict[str, bytes] | None = None, layout: str = "onnxruntime") -> str:
+    def put(files: dict[str, bytes] | None = None, layout: str = "onnxruntime", **said: Any) -> str:
         folder = tmp_path_factory.mktemp("bundle")
         for name, content in (files or {"model.onnx": b"weights"}).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +172,7 @@ def bundle(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             files=archive.entries(folder, names),
             provenance=Provenance(source="digits.onnx", source_sha256="0" * 64),
             versions={},
-        )
+        ).model_copy(update=said)
         packed = tmp_path_factory.mktemp("archive") / "bundle.tar.gz"
         archive.write(folder, manifest, packed)
         return open_store(".cloudmodel/bundles", base=project).put(packed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import UsageError
+from cloudmodel.program import proven
 from cloudmodel.program.aws import live
 from cloudmodel.program.commit import commit_of
 from cloudmodel.program.deployment import Deployment
@@ -25,8 +26,8 @@ def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live
     """Declare the resources of the current Pulumi stack for the project in `folder`.
 
     `standing` tells what autoscaling has made of the endpoint, None where there is none.
-    Raises ProjectInvalid, SettingsInvalid, StackNotFound, UsageError where there is no bundle, and the errors of
-    the bundle store.
+    Raises ProjectInvalid, SettingsInvalid, StackNotFound, UsageError where there is no bundle, the errors of the
+    bundle store, and UnsafeModel and GateNotMet where the bundle is not proved (`proven.require`).
     """
     import pulumi
     import pulumi_aws as aws
@@ -34,10 +35,12 @@ def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live
     project = load_project(folder)
     settings = load_stack(project, pulumi.get_stack())
     digest, archive = resolve_bundle(project, settings)
+    manifest = read_manifest(archive)
+    proven.require(project, digest, manifest)
     deployment = Deployment(
         project=project,
         settings=settings,
-        manifest=read_manifest(archive),
+        manifest=manifest,
         archive=archive,
         digest=digest,
         account=aws.get_caller_identity().account_id,
