@@ -186,3 +186,12 @@ def answers(port: int) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, ConnectionError):
         return False
+
+
+def test_diff_of_a_bundle_with_itself_and_with_its_path(cli: Any, bundle: dict[str, Any]) -> None:
+    document = cli("diff", bundle["digest"], bundle["bundle"], "-j").json
+    assert document["schema"] == "cloudmodel.diff/1"
+    assert document["before"] == document["after"]
+    assert document["before"]["digest"] == bundle["digest"]
+    assert (document["signature"], document["breaking"], document["facts"]) == ([], False, {})
+    assert "callers   compatible" in cli("diff", bundle["digest"], bundle["bundle"]).out

@@ -32,6 +32,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "optimize": "Search for a faster model that still passes, and prove it.",
         "inspect": "What is in a bundle or a model file.",
         "verify": "Does a bundle still hold what its manifest says?",
+        "diff": "What changed between two bundles.",
         "serve": "Serve a bundle on this machine as a container would.",
     },
     "Deploy": {

@@ -10,6 +10,7 @@ from cloudmodel.formats.model import Finding, Frozen, Scan, Signature, Tensor
 
 __all__ = [
     "MANIFEST_NAME",
+    "OPTIMIZATION",
     "FileEntry",
     "Finding",
     "Frozen",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 MANIFEST_NAME = "manifest.json"
+OPTIMIZATION = "optimization"
+"""Where a manifest's metadata hold what `optimize` proved."""
 
 
 class Parity(Frozen):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudmodel.bundle.manifest import OPTIMIZATION
 from cloudmodel.core.errors import BundleChanged, UsageError
 from cloudmodel.core.progress import Report, silent
 from cloudmodel.optimize import onnx_files, recipe, sets
@@ -15,7 +16,7 @@ from cloudmodel.optimize.optimize import Request
 from cloudmodel.optimize.technique import SEED, Artifact, Material
 from cloudmodel.optimize.workshop import Workshop
 
-KEY = "optimization"
+KEY = OPTIMIZATION
 """Where a manifest's metadata hold the provenance."""
 
 
