@@ -15,6 +15,7 @@ from cloudmodel.core.naming import STACK_NAME
 
 if TYPE_CHECKING:
     from cloudmodel.deploy.engines import Engine
+    from cloudmodel.operate.invoke import Address
     from cloudmodel.settings.model import Project, StackSettings
 
 PRIVATE = ".cloudmodel"
@@ -150,3 +151,22 @@ def shell_name(path: Path) -> str:
     with suppress(ValueError):
         return os.path.normpath(path.resolve().relative_to(Path.cwd().resolve()))
     return str(path)
+
+
+def address(opened: OpenStack) -> Address:
+    """Where the stack's endpoint is asked. Raises LocalCloudUnavailable when its local AWS does not run."""
+    from cloudmodel.core.errors import LocalCloudUnavailable
+    from cloudmodel.operate.invoke import Address
+
+    if opened.settings.target != "local":
+        return Address(opened.settings.region)
+    from cloudmodel.localaws.server import status
+
+    running = status(opened.project.folder / PRIVATE / "local")
+    if running is None:
+        raise LocalCloudUnavailable(
+            "the local AWS is not running, and what stood in it is gone",
+            where=f"stack {opened.name}",
+            hint=f"cloudmodel up --stack {opened.name}",
+        )
+    return Address(opened.settings.region, running.endpoint_url)

@@ -48,6 +48,9 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "state": "Export, import, verify and unlock a stack's state.",
     },
     "Operate": {
+        "status": "Revision, variants, instances, alarms and events on one screen.",
+        "rollback": "Make the stack what an earlier run left.",
+        "drift": "Does the cloud still hold what the state says?",
         "invoke": "Ask the endpoint for one prediction.",
         "local": "The local AWS: start, stop, status, reset.",
         "engine": "The deployment engines: status, install.",

@@ -13,9 +13,9 @@ from typing import Any
 
 from cloudmodel.core.errors import Unsupported
 from cloudmodel.core.resource import Provider
-from cloudmodel.deploy import account, sealed
+from cloudmodel.deploy import account, rollback, sealed
 from cloudmodel.deploy.binding import Binding
-from cloudmodel.deploy.engines import EMBEDDED, Options, Update
+from cloudmodel.deploy.engines import EMBEDDED, Drift, Options, Update
 from cloudmodel.deploy.landed import Proof
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.surroundings import (
@@ -31,6 +31,7 @@ from cloudmodel.deploy.surroundings import (
 from cloudmodel.engine import run as engine
 from cloudmodel.engine.backend import StackFolder
 from cloudmodel.engine.journal import Journal
+from cloudmodel.engine.lock import Owner
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import State
@@ -38,6 +39,7 @@ from cloudmodel.engine.step import Diagnostic, Event, Events
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.localaws import server as localaws
 from cloudmodel.localaws.identity import ACCOUNT, Running
+from cloudmodel.provider.cloud import Heard
 from cloudmodel.provider.provider import AwsProvider
 from cloudmodel.settings.model import Local, Project, StackSettings
 
@@ -52,7 +54,7 @@ class _Session:
 
     cloud: Running
     run: engine.Run
-    binding: Binding
+    binding: Binding | None
     refresh: bool
     events: Events
     warnings: list[str]
@@ -75,6 +77,7 @@ class EmbeddedEngine:
         self._cloud = RememberedCloud(self._folder.folder)
         self._stopped = threading.Event()
         self._previewed: tuple[Binding, engine.Plan] | None = None
+        self._goal: rollback.Goal | None = None
 
     def stop(self) -> None:
         self._stopped.set()
@@ -90,7 +93,7 @@ class EmbeddedEngine:
             plan = engine.plan_of(result.steps)
             if ordered:
                 ordered.require_steps(plan)
-            self._previewed = (session.binding, plan)
+            self._previewed = (session.binding, plan) if session.binding else None
             return expected(outcome, options)
 
     def up(self, options: Options, events: Events) -> Outcome:
@@ -126,6 +129,47 @@ class EmbeddedEngine:
             result = engine.destroy(session.run, journal, session.events, stop=self._stopped)
             return self._done(session, journal, result, options)
 
+    def preview_rollback(self, to: str | None, options: Options, events: Events) -> Outcome:
+        state, kept = self._folder.load(), self._folder.revisions
+        states = {version: kept.read(version, state.project, self._stack) for version in kept.versions()}
+        served = {version: rollback.revision_of(each) for version, each in states.items()}
+        version = rollback.chosen(to, served, rollback.revision_of(state), self._stack)
+        with self._session(state, options, events, bound=False) as session:
+            live = Proof(self._project, self._settings, session.cloud).instances(state)
+            earlier = rollback.prepared(states[version], self._project, live)
+            result = engine.restore(
+                session.run, MemoryRecorder(state), session.events, earlier, preview=True, stop=self._stopped
+            )
+            outcome = self._outcome(session, result, options)
+            self._goal = rollback.Goal(version, earlier, engine.plan_of(result.steps))
+            return outcome
+
+    def rollback(self, options: Options, events: Events) -> Outcome:
+        assert self._goal is not None, "nothing is carried out that was not planned"
+        goal = self._goal
+        told = replace(options, message=options.message or f"rollback to {goal.version}")
+        calls = rollback.Calls(events)
+        with (
+            self._recorded("rollback", told) as journal,
+            self._session(journal.state, told, events, bound=False, heard=calls.heard) as session,
+        ):
+            result = engine.restore(
+                session.run, journal, session.events, goal.earlier, plan=goal.plan, stop=self._stopped
+            )
+            proof = Proof(self._project, self._settings, session.cloud)
+            proof.tell_rolled_back(result)
+            outcome = self._done(session, journal, result, told)
+            unseen = proof.require(result.state)
+            return replace(outcome, warnings=outcome.warnings + unseen, calls=tuple(calls.made))
+
+    def drift(self, options: Options, events: Events) -> Drift:
+        recorder = MemoryRecorder(self._folder.load())
+        with self._session(recorder.state, options, events) as session:
+            result = engine.refresh(session.run, recorder, session.events, preview=True, stop=self._stopped)
+            outcome = self._outcome(session, result, options)
+            serving, unseen = Proof(self._project, self._settings, session.cloud).serving(recorder.state)
+            return Drift(outcome, tuple(serving), tuple(unseen))
+
     def outputs(self, *, show_secrets: bool = False) -> Mapping[str, Any]:
         state = self._folder.load()
         stack = next((entry for entry in state.resources if entry.type == STACK_TYPE), None)
@@ -134,6 +178,9 @@ class EmbeddedEngine:
     def history(self) -> tuple[Update, ...]:
         entries = [asdict(entry) for entry in self._folder.history()]
         return tuple(Update(**{key: value for key, value in entry.items() if key != "lock"}) for entry in entries)
+
+    def holder(self) -> Owner | None:
+        return self._folder.holder()
 
     def cancel(self) -> str | None:
         holder = self._folder.holder()
@@ -167,8 +214,13 @@ class EmbeddedEngine:
             yield journal
 
     @contextlib.contextmanager
-    def _session(self, state: State, options: Options, events: Events) -> Iterator[_Session]:
-        """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI."""
+    def _session(
+        self, state: State, options: Options, events: Events, *, bound: bool = True, heard: Heard | None = None
+    ) -> Iterator[_Session]:
+        """A run's surroundings; the program sees the project's folder as the current one, as under Pulumi's CLI.
+
+        `bound` is false for a run that needs neither program nor bundle of today.
+        """
         started = time.monotonic()
         self._refuse_a_clouds_key()
         if not self._offline:
@@ -189,7 +241,7 @@ class EmbeddedEngine:
         def provider(package: str) -> Provider:
             if package != "aws":
                 raise Unsupported(f"the embedded engine has no provider for the package {package!r}")
-            return AwsProvider(endpoint_url=cloud.endpoint_url)
+            return AwsProvider(endpoint_url=cloud.endpoint_url, heard=heard)
 
         if doubt:
             listen(doubt)
@@ -203,14 +255,15 @@ class EmbeddedEngine:
         try:
             folder = self._project.folder
             with contextlib.chdir(folder), importable(folder), cloud_at(cloud.endpoint_url):
-                made_from = binding(
-                    self._project, self._settings, self._stack, self.name, state,
-                    cloud=cloud.instance_id, account="" if self._offline else ACCOUNT,
-                )  # fmt: skip
+                made_from = self._binding(state, cloud.instance_id) if bound else None
                 yield _Session(cloud, run, made_from, options.refresh or doubt is not None, listen, warnings, started)
         finally:
             if only_for_this_plan:
                 localaws.stop(home)
+
+    def _binding(self, state: State, cloud: str) -> Binding:
+        account = "" if self._offline else ACCOUNT
+        return binding(self._project, self._settings, self._stack, self.name, state, cloud=cloud, account=account)
 
     def _refuse_a_clouds_key(self) -> None:
         """Secrets that a cloud's key seals need the official engine; a plan without secrets does not ask for it."""
@@ -252,7 +305,7 @@ class EmbeddedEngine:
             )  # fmt: skip
             plan.require_steps(engine.plan_of(again.raise_error().steps))
             return plan.steps
-        if self._previewed:
+        if self._previewed and session.binding:
             binding, previewed = self._previewed
             binding.require(session.binding, where=f"stack {self._stack}")
             return previewed
@@ -260,6 +313,7 @@ class EmbeddedEngine:
 
     def _sealed(self, session: _Session, file: Path) -> sealed.SealedPlan:
         plan = sealed.load(file)
+        assert session.binding is not None, "a plan is carried out with its program"
         plan.require(session.binding)
         return plan
 

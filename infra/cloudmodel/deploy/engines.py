@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from cloudmodel.deploy.landed import Untrue
 from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.engine.lock import Owner
 from cloudmodel.engine.step import Events
 
 EMBEDDED = "embedded"
@@ -31,7 +33,8 @@ class Options:
 class Update:
     """One entry of a stack's history. Times are ISO 8601, UTC.
 
-    `result`: succeeded, failed, cancelled, interrupted, in-progress.
+    `result`: succeeded, failed, cancelled, interrupted, in-progress. `environment` says who made it from what: user,
+    actor, ci (an address), git.commit. `bundle` and `revision` are what stood afterwards.
     """
 
     version: int
@@ -42,11 +45,23 @@ class Update:
     message: str
     summary: Mapping[str, int]
     environment: Mapping[str, str]
+    bundle: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the cloud differs from the state: the steps of a refresh that nobody carried out, what endpoints serve, and
+    what could not be looked at."""
+
+    outcome: Outcome
+    serving: tuple[Untrue, ...]
+    unseen: tuple[str, ...]
 
 
 class Engine(Protocol):
     """A stack of a project on one engine. Raises the errors of core.errors; a failed step is in
-    OperationFailed.details."""
+    OperationFailed.details. `rollback` carries out what `preview_rollback` of the same object planned."""
 
     @property
     def name(self) -> str:
@@ -60,8 +75,12 @@ class Engine(Protocol):
     def up(self, options: Options, events: Events) -> Outcome: ...
     def refresh(self, options: Options, events: Events) -> Outcome: ...
     def destroy(self, options: Options, events: Events) -> Outcome: ...
+    def preview_rollback(self, to: str | None, options: Options, events: Events) -> Outcome: ...
+    def rollback(self, options: Options, events: Events) -> Outcome: ...
+    def drift(self, options: Options, events: Events) -> Drift: ...
     def outputs(self, *, show_secrets: bool = False) -> Mapping[str, Any]: ...
     def history(self) -> tuple[Update, ...]: ...
+    def holder(self) -> Owner | None: ...
     def cancel(self) -> str | None: ...
     def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]: ...
     def import_state(self, document: Mapping[str, Any]) -> None: ...

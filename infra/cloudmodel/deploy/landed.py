@@ -36,6 +36,18 @@ ANSWER_SECONDS = 70
 
 
 @dataclass(frozen=True)
+class Untrue:
+    """One way in which an endpoint does not serve what the state says; `what` is the rest of a sentence about it."""
+
+    urn: str
+    endpoint: str
+    property: str
+    state: Any
+    live: Any
+    what: str
+
+
+@dataclass(frozen=True)
 class Proof:
     """Of one stack; `cloud` is its local AWS, None for a real account."""
 
@@ -58,30 +70,51 @@ class Proof:
             told = live.get("FailureReason") or "SageMaker gives no reason"
             if live.get("FailureReason") or "did not land" in failed[entry.urn].message:
                 raise self._rolled_back(
-                    entry, f"serves {live.get('EndpointConfigName')}, not the new configuration: {told}"
+                    entry.id, entry.urn, f"serves {live.get('EndpointConfigName')}, not the new configuration: {told}"
                 )
 
     def require(self, state: State) -> tuple[str, ...]:
         """Raise RolledBack unless every endpoint of `state` is in service as `state` says, and answers the stack's
         bundle's golden sample. Returns what could not be looked at, as warnings."""
+        found, unseen = self.serving(state)
+        for each in found:
+            raise self._rolled_back(each.endpoint, each.urn, each.what)
+        return (*unseen, *(self._require_golden(state) if self.settings.mode in ASKED else ()))
+
+    def serving(self, state: State) -> tuple[list[Untrue], list[str]]:
+        """Where what is served is not what `state` says, and what could not be looked at. It only reads."""
         if not self._reachable:
-            return ("that the update landed was not looked at: the stack's credentials are pulumi-aws's own",)
+            return [], ["what the endpoint serves was not looked at: the stack's credentials are pulumi-aws's own"]
+        found: list[Untrue] = []
         unseen: list[str] = []
         for entry in _endpoints(state):
             live = self._ask("describe_endpoint", EndpointName=entry.id)
             if live is None:
-                unseen.append(f"that the update of {entry.id} landed could not be looked at: it cannot be described")
+                unseen.append(f"what {entry.id} serves could not be looked at: it cannot be described")
                 continue
-            self._require_described(entry, live, state)
-        if self.settings.mode in ASKED:
-            unseen += self._require_golden(state)
-        return tuple(unseen)
+            found += self._described(entry, live, state)
+        return found, unseen
 
-    def _require_described(self, entry: Resource, live: Mapping[str, Any], state: State) -> None:
+    def instances(self, state: State) -> dict[str, int]:
+        """How many instances each variant of the endpoints of `state` wants now; of what cannot be asked, nothing."""
+        described = [self._ask("describe_endpoint", EndpointName=entry.id) or {} for entry in _endpoints(state)]
+        variants = [each for live in described for each in live.get("ProductionVariants") or ()]
+        return {
+            each["VariantName"]: each["DesiredInstanceCount"] for each in variants if "DesiredInstanceCount" in each
+        }
+
+    def _described(self, entry: Resource, live: Mapping[str, Any], state: State) -> Iterator[Untrue]:
+        def untrue(property: str, wanted: Any, seen: Any, what: str) -> Untrue:
+            return Untrue(entry.urn, entry.id, property, wanted, seen, what)
+
         wanted = entry.outputs.get("endpointConfigName")
-        if live.get("EndpointStatus") != "InService" or live.get("EndpointConfigName") != wanted:
-            why = live.get("FailureReason") or f"it is {live.get('EndpointStatus')}"
-            raise self._rolled_back(entry, f"serves {live.get('EndpointConfigName', 'nothing')}, not {wanted}: {why}")
+        serves, status = live.get("EndpointConfigName"), live.get("EndpointStatus")
+        if status != "InService" or serves != wanted:
+            why = live.get("FailureReason") or f"it is {status}"
+            other = serves != wanted
+            property, said, seen = ("configuration", wanted, serves) if other else ("status", "InService", status)
+            yield untrue(property, said, seen, f"serves {serves or 'nothing'}, not {wanted}: {why}")
+            return
         models = {str(each.outputs.get("name")): plain(each.inputs) for each in _live(state, MODEL)}
         images = {
             variant["VariantName"]: [image.get("SpecifiedImage") for image in variant.get("DeployedImages") or ()]
@@ -90,27 +123,24 @@ class Proof:
         for configuration in _live(state, CONFIGURATION):
             if configuration.outputs.get("name") != wanted:
                 continue
-            found = self._ask("describe_endpoint_config", EndpointConfigName=wanted) or {}
-            served = {each["VariantName"]: each.get("ModelName") for each in found.get("ProductionVariants") or ()}
+            told = self._ask("describe_endpoint_config", EndpointConfigName=wanted) or {}
+            served = {each["VariantName"]: each.get("ModelName") for each in told.get("ProductionVariants") or ()}
             for variant in plain(configuration.inputs).get("productionVariants") or ():
                 name, model = variant.get("variantName"), variant.get("modelName")
-                if found and served.get(name) != model:
-                    raise self._rolled_back(entry, f"serves the model {served.get(name)} in {name}, not {model}")
+                if told and served.get(name) != model:
+                    yield untrue("model", model, served.get(name), f"serves {served.get(name)} in {name}, not {model}")
+                    continue
                 container = (models.get(model) or {}).get("primaryContainer") or {}
-                if container:
-                    self._require_container(entry, str(model), container, images.get(name) or [])
-
-    def _require_container(
-        self, entry: Resource, model: str, container: Mapping[str, Any], deployed: list[str]
-    ) -> None:
-        image, data = container.get("image"), container.get("modelDataUrl")
-        if deployed and image not in deployed:
-            raise self._rolled_back(entry, f"runs the image {', '.join(deployed)}, not {image}")
-        found = self._ask("describe_model", ModelName=model) or {}
-        live = found.get("PrimaryContainer") or {}
-        for what, wanted, seen in (("image", image, live.get("Image")), ("data", data, live.get("ModelDataUrl"))):
-            if live and wanted and seen != wanted:
-                raise self._rolled_back(entry, f"has the model {model} with the {what} {seen}, not {wanted}")
+                image, deployed = container.get("image"), images.get(name) or []
+                if container and deployed and image not in deployed:
+                    runs = ", ".join(deployed)
+                    yield untrue("image", image, runs, f"runs the image {runs}, not {image}")
+                described = self._ask("describe_model", ModelName=model) if container else None
+                has = (described or {}).get("PrimaryContainer") or {}
+                for what, theirs, ours in (("image", "Image", "image"), ("data", "ModelDataUrl", "modelDataUrl")):
+                    said, seen = container.get(ours), has.get(theirs)
+                    if has and said and seen != said:
+                        yield untrue(what, said, seen, f"has the model {model} with the {what} {seen}, not {said}")
 
     def _require_golden(self, state: State) -> list[str]:
         """The sample of the bundle that the stack's outputs name, sent to the endpoint that they name."""
@@ -139,27 +169,30 @@ class Proof:
         except ClientError as error:
             if error.response["Error"].get("Code") == "ModelError":
                 words = error.response.get("OriginalMessage") or error.response["Error"].get("Message")
-                raise self._rolled_back(entry, f"fails on the bundle's golden sample: {words}") from None
+                raise self._rolled_back(entry.id, entry.urn, f"fails on the bundle's golden sample: {words}") from None
             return [f"the endpoint was not asked for the bundle's golden answer: {error}"]
         except BotoCoreError as error:
             return [f"the endpoint was not asked for the bundle's golden answer: {error}"]
         try:
             pair = [golden.arrays(expected)], [golden.arrays(answer)]
         except ValueError as error:
-            raise self._rolled_back(entry, f"answers the bundle's golden sample in another form: {error}") from None
+            raise self._rolled_back(
+                entry.id, entry.urn, f"answers the bundle's golden sample in another form: {error}"
+            ) from None
         found = parity.compare(*pair, 1, absolute=how.absolute, relative=how.relative)
         if not found.passed:
             raise self._rolled_back(
-                entry,
+                entry.id,
+                entry.urn,
                 f"answers the bundle's golden sample otherwise than its model: largest error {found.max_abs_error:.3g}",
             )
         return []
 
-    def _rolled_back(self, entry: Resource, what: str) -> RolledBack:
+    def _rolled_back(self, endpoint: str, urn: str, what: str) -> RolledBack:
         again = f"cloudmodel up --stack {self.settings.stack}"
         return RolledBack(
-            f"the update did not land: endpoint {entry.id} {what}",
-            where=entry.urn,
+            f"the update did not land: endpoint {endpoint} {what}",
+            where=urn,
             hint=f"mend the bundle or its settings (or go back to the one before), then: {again} --refresh",
         )
 

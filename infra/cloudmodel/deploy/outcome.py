@@ -27,7 +27,7 @@ class Outcome:
 
     `steps` are in canonical order (topological, ties by URN) and hold the `same` ones too. `outputs` are the stack's,
     secrets masked unless they were asked for. `binding` is what a preview was made from. `account` is None where
-    no credentials were used.
+    no credentials were used. `calls` are the calls by which a rollback changed AWS, in their order.
     """
 
     stack: str
@@ -40,6 +40,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     duration_s: float | None = None
     binding: Binding | None = None
+    calls: tuple[str, ...] = ()
 
     @property
     def summary(self) -> dict[str, int]:

@@ -27,6 +27,9 @@ from cloudmodel.program.deployment import Deployment
 from cloudmodel.settings.model import Project, StackSettings
 
 ANOTHER_CLOUD = "the local AWS was started anew since the last update, and what stood in it is gone: it is made again"
+ACTORS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
+"""Where pipelines say who started them."""
+GITHUB_RUN = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
 IMPORTED = "the state was imported: what it names is looked for in the local AWS first"
 
 
@@ -137,12 +140,21 @@ def expected(outcome: Outcome, options: Options) -> Outcome:
     return outcome
 
 
+def _pipeline() -> str:
+    """The address of the pipeline's run, as GitLab and GitHub tell it; empty outside one."""
+    told = {name: os.environ.get(name, "") for name in GITHUB_RUN}
+    return os.environ.get("CI_JOB_URL", "") or (
+        "{}/{}/actions/runs/{}".format(*told.values()) if all(told.values()) else ""
+    )
+
+
 def environment(folder: Path) -> dict[str, str]:
     """Who and what made an update, for the history."""
     known = {
         "cloudmodel": tool_version(),
         "user": os.environ.get("USER", ""),
-        "ci": os.environ.get("CI_JOB_URL", ""),
+        "actor": next((os.environ[name] for name in ACTORS if os.environ.get(name)), ""),
+        "ci": _pipeline(),
         "git.commit": commit_of(folder),
     }
     return {key: value for key, value in known.items() if value}

@@ -6,6 +6,7 @@
         lock, gate                who holds the stack
         history.ndjson            all runs
         backups/                  the ten checkpoints before
+        revisions/                what the last twenty runs that succeeded left, for a rollback
 
 A save: keep the old checkpoint, note the new one's digest in the journal, replace the checkpoint, remove the journal.
 Cut off at any of these, the next reader finds the old checkpoint with its journal or the new checkpoint (I4).
@@ -30,8 +31,10 @@ from cloudmodel.engine import checkpoint, history, integrity
 from cloudmodel.engine.journal import Journal, Replayed, replay
 from cloudmodel.engine.lock import Owner, StackLock
 from cloudmodel.engine.normal import canonical, equal
+from cloudmodel.engine.revisions import Revisions
 from cloudmodel.engine.secrets import Secrets
 from cloudmodel.engine.state import State
+from cloudmodel.engine.urn import STACK_TYPE
 
 KEPT = 10
 BACKUP = re.compile(r"checkpoint-(\d{6,})\.json")
@@ -71,6 +74,7 @@ class StackFolder:
         self._journal = self.folder / "journal.ndjson"
         self._history = self.folder / "history.ndjson"
         self._backups = self.folder / "backups"
+        self.revisions = Revisions(self.folder / "revisions", secrets)
         self._lock = StackLock(self.folder, stack)
 
     def exists(self) -> bool:
@@ -123,7 +127,7 @@ class StackFolder:
                     journal.close()
                     with contextlib.suppress(OSError):
                         if result:
-                            history.end(self._history, version, result, journal.summary)
+                            self._tell(version, result, journal.state, journal.summary)
                         else:
                             history.withdraw(self._history, version)
         finally:
@@ -185,7 +189,7 @@ class StackFolder:
                 write_bytes(self._checkpoint, checkpoint.write(state, self._secrets), mode=PRIVATE)
                 self._journal.unlink(missing_ok=True)
                 sync_folder(self.folder)
-                history.end(self._history, version, history.SUCCEEDED, {})
+                self._tell(version, history.SUCCEEDED, state, {})
         finally:
             self._release()
         return state
@@ -212,6 +216,14 @@ class StackFolder:
         finally:
             self._release()
         shutil.rmtree(gone)
+
+    def _tell(self, version: int, result: str, state: State, summary: Mapping[str, int]) -> None:
+        """End the run's entry in the history; after a success keep what stands, for a rollback."""
+        outputs: Mapping[str, Any] = next((each.outputs for each in state.resources if each.type == STACK_TYPE), {})
+        bundle, revision = (str(outputs.get(name) or "") for name in ("bundle_digest", "revision"))
+        if result == history.SUCCEEDED and revision:
+            self.revisions.keep(version, state)
+        history.end(self._history, version, result, summary, bundle=bundle, revision=revision)
 
     def _acquire(self, operation: str) -> str:
         with self._saving(None):

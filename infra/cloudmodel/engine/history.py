@@ -19,7 +19,10 @@ INTERRUPTED, IN_PROGRESS = "interrupted", "in-progress"
 
 @dataclass(frozen=True)
 class Entry:
-    """One run. `result`: succeeded, failed, cancelled, interrupted (it never ended), in-progress. Times: ISO 8601."""
+    """One run. `result`: succeeded, failed, cancelled, interrupted (it never ended), in-progress. Times: ISO 8601.
+
+    `bundle` and `revision` are what the stack served when it ended; empty where it served nothing.
+    """
 
     version: int
     kind: str
@@ -30,6 +33,8 @@ class Entry:
     summary: Mapping[str, int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     lock: str = ""
+    bundle: str = ""
+    revision: str = ""
 
 
 def begin(path: Path, kind: str, message: str, environment: Mapping[str, str], lock: str) -> int:
@@ -40,9 +45,10 @@ def begin(path: Path, kind: str, message: str, environment: Mapping[str, str], l
     return version
 
 
-def end(path: Path, version: int, result: str, summary: Mapping[str, int]) -> None:
+def end(path: Path, version: int, result: str, summary: Mapping[str, int], *, bundle: str, revision: str) -> None:
     """Record how it ended. Raises OSError."""
-    _append(path, {"version": version, "ended": now(), "result": result, "summary": dict(summary)})
+    what = {"result": result, "summary": dict(summary), "bundle": bundle, "revision": revision}
+    _append(path, {"version": version, "ended": now(), **what})
 
 
 def withdraw(path: Path, version: int) -> None:

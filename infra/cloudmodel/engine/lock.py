@@ -46,6 +46,12 @@ class Owner:
             return "an unreadable lock file"
         return f"{self.operation} by {self.owner} on {self.host} (pid {self.pid}), {_age(self.time)}"
 
+    @property
+    def lives(self) -> bool:
+        """Whether the holder is seen to run; false where that cannot be seen from here."""
+        here = self.host == socket.gethostname() and self.namespace == _namespace()
+        return self.id != UNREADABLE and here and not has_ended(self)
+
 
 class StackLock:
     """The lock of the stack whose folder is `folder`. `acquire`, `guard`, `release` are for one run."""

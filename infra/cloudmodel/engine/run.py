@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from cloudmodel.core.errors import CloudmodelError, UsageError
 from cloudmodel.core.resource import ProviderFactory
-from cloudmodel.engine import intent, providers, recovery, refreshing, teardown
+from cloudmodel.engine import intent, providers, recovery, refreshing, restoring, teardown
 from cloudmodel.engine import urn as urns
 from cloudmodel.engine.deployment import Deployment
 from cloudmodel.engine.evaluate import MIN_THREADS, Evaluation, Raised, evaluate
@@ -33,7 +33,7 @@ from cloudmodel.engine.reporting import Control, Failure, Halted, Reporter, mask
 from cloudmodel.engine.state import Recorder, Resource, State
 from cloudmodel.engine.step import Events, Op, Step
 
-__all__ = ["Failure", "Plan", "Result", "Run", "destroy", "plan_of", "preview", "refresh", "up"]
+__all__ = ["Failure", "Plan", "Result", "Run", "destroy", "plan_of", "preview", "refresh", "restore", "up"]
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,21 @@ def up(
     return session.deploy(frozenset(replace), refresh=refresh)
 
 
+def restore(
+    run: Run,
+    recorder: Recorder,
+    events: Events,
+    earlier: State,
+    *,
+    plan: Plan | None = None,
+    preview: bool = False,
+    stop: threading.Event | None = None,
+) -> Result:
+    """Bring the cloud to what `earlier`, a state of this stack, holds. The program is not run."""
+    kept = MemoryRecorder(recorder.state) if preview else recorder
+    return _Session(run, kept, events, preview=preview, stop=stop, plan=plan).restore(earlier)
+
+
 def refresh(
     run: Run, recorder: Recorder, events: Events, *, preview: bool = False, stop: threading.Event | None = None
 ) -> Result:
@@ -191,6 +206,18 @@ class _Session:
 
         return self._result(work)
 
+    def restore(self, earlier: State) -> Result:
+        def work() -> None:
+            recovery.Recovery(self._ledger, self._reporter, self._provider_of).settle_all()
+            deployment = self._deployment(frozenset())
+            restoring.restore(deployment, earlier)
+            self._control.check()
+            teardown.delete_all(deployment.leftovers(), self._executor, self._provider_of, self._run.parallel)
+            self._control.check()
+            deployment.end(failed=False)
+
+        return self._result(work)
+
     def refresh(self) -> Result:
         def work() -> None:
             recovery.Recovery(self._ledger, self._reporter, self._provider_of).settle_all()
@@ -214,25 +241,25 @@ class _Session:
         record = self._ledger.live(reference)
         return self._instances.of(entry, {reference: record} if record else {})
 
+    def _deployment(self, urns_to_replace: frozenset[str]) -> Deployment:
+        run = self._run
+        settings = Settings(
+            project=run.project,
+            stack=run.stack,
+            config=run.config,
+            secret_keys=run.secret_keys,
+            folder=run.folder or Path.cwd(),
+            replace=urns_to_replace,
+        )
+        return Deployment(settings, self._executor, self._instances)
+
     def _evaluate(self, urns_to_replace: frozenset[str]) -> None:
         # Imported here: the rest of the engine (refresh, destroy) works without loading the SDK.
         from cloudmodel.engine.grpc_server import serving
         from cloudmodel.engine.monitor import EngineLog, InProcess, Monitor
 
         run = self._run
-        deployment = Deployment(
-            Settings(
-                project=run.project,
-                stack=run.stack,
-                config=run.config,
-                secret_keys=run.secret_keys,
-                folder=run.folder or Path.cwd(),
-                replace=urns_to_replace,
-            ),
-            self._executor,
-            self._instances,
-        )
-
+        deployment = self._deployment(urns_to_replace)
         finished = threading.Event()
 
         def finish() -> None:

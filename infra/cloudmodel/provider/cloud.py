@@ -16,6 +16,7 @@ from cloudmodel.provider.errors import THROTTLED, CallFailed, lost
 from cloudmodel.provider.waiters import TookTooLong, Waiter
 
 Answer = dict[str, Any]
+Heard = Callable[[str, str], None]
 
 # pulumi_aws's names in `endpoints` where they differ from boto3's.
 ENDPOINT_KEYS = {"application-autoscaling": "appautoscaling"}
@@ -30,9 +31,12 @@ class Account:
     """What all regions share: credentials, identity, and one client for each service and region. Safe in threads.
 
     `endpoint_url` sends every service to one address (the local AWS), which never sees credentials of the machine.
+    `heard` is told the service and the operation of each call before it is sent.
     """
 
-    def __init__(self, configuration: Configuration, endpoint_url: str | None, waiter: Waiter) -> None:
+    def __init__(
+        self, configuration: Configuration, endpoint_url: str | None, waiter: Waiter, heard: Heard | None = None
+    ) -> None:
         import boto3
 
         self.configuration = configuration
@@ -53,6 +57,8 @@ class Account:
             )
         except Exception as error:
             raise ResourceFailure(f"AWS: {error}", hint="see `aws configure list-profiles`") from error
+        if heard:
+            self._session.events.register("before-call", _telling(heard))
         region = self._session.region_name
         if not region:
             raise ResourceFailure("no AWS region is configured", hint="set aws:region in Pulumi.<stack>.yaml")
@@ -233,6 +239,15 @@ class Cloud:
             raise lost(service, name, error, endpoint=self.account.endpoint_url) from error
         except BotoCoreError as error:
             raise ResourceFailure(f"{request}: {error}", request=request) from error
+
+
+def _telling(heard: Heard) -> Callable[..., None]:
+    """A handler of botocore's event `before-call`."""
+
+    def tell(model: Any, **_: Any) -> None:
+        heard(model.service_model.service_id.lower(), model.name)
+
+    return tell
 
 
 @functools.cache

@@ -35,7 +35,7 @@ from cloudmodel.provider import (
     sts,
 )
 from cloudmodel.provider.checks import DEFAULTS
-from cloudmodel.provider.cloud import Account, Cloud
+from cloudmodel.provider.cloud import Account, Cloud, Heard
 from cloudmodel.provider.managed import Managed
 from cloudmodel.provider.rules import RULES
 from cloudmodel.provider.rules.form import Rule
@@ -55,12 +55,16 @@ FUNCTIONS: Mapping[str, Callable[[Cloud, Properties], Properties]] = {**sts.FUNC
 class AwsProvider:
     """Implements core.resource.Provider for AWS with boto3.
 
-    `endpoint_url` sends every call to one address, the local AWS; `waiter` is how it waits for the cloud.
+    `endpoint_url` sends every call to one address, the local AWS; `waiter` is how it waits for the cloud; `heard` is
+    told of each call.
     """
 
-    def __init__(self, endpoint_url: str | None = None, waiter: Waiter | None = None) -> None:
+    def __init__(
+        self, endpoint_url: str | None = None, waiter: Waiter | None = None, heard: Heard | None = None
+    ) -> None:
         self._endpoint_url = endpoint_url
         self._waiter = waiter or Waiter()
+        self._heard = heard
         self._account: Account | None = None
 
     def check_config(self, inputs: Properties) -> Checked:
@@ -69,7 +73,7 @@ class AwsProvider:
     def configure(self, inputs: Properties) -> None:
         """Raises ResourceFailure without credentials, and for an account that aws:allowedAccountIds does not name."""
         configuration = config.load(inputs)
-        account = Account(configuration, self._endpoint_url, self._waiter)
+        account = Account(configuration, self._endpoint_url, self._waiter, self._heard)
         allowed, forbidden = configuration.allowed_accounts, configuration.forbidden_accounts
         if allowed or forbidden:
             if (allowed and account.id not in allowed) or account.id in forbidden:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cloudmodel.cli import options
-from cloudmodel.cli.context import PRIVATE, Context, OpenStack
-
-if TYPE_CHECKING:
-    from cloudmodel.operate.invoke import Address
+from cloudmodel.cli.context import Context, address
 
 JSON = "application/json"
 FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -55,22 +51,3 @@ def command(
     sys.stdout.buffer.write(answer.body)
     if answer.content_type.startswith((JSON, "text/")) and not answer.body.endswith(b"\n"):
         click.echo()
-
-
-def address(opened: OpenStack) -> Address:
-    """Where the stack's endpoint is asked. Raises LocalCloudUnavailable when its local AWS does not run."""
-    from cloudmodel.core.errors import LocalCloudUnavailable
-    from cloudmodel.operate.invoke import Address
-
-    if opened.settings.target != "local":
-        return Address(opened.settings.region)
-    from cloudmodel.localaws.server import status
-
-    running = status(opened.project.folder / PRIVATE / "local")
-    if running is None:
-        raise LocalCloudUnavailable(
-            "the local AWS is not running, and what stood in it is gone",
-            where=f"stack {opened.name}",
-            hint=f"cloudmodel up --stack {opened.name}",
-        )
-    return Address(opened.settings.region, running.endpoint_url)

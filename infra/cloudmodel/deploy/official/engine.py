@@ -11,10 +11,10 @@ import contextlib
 import json
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,15 @@ from cloudmodel.core.errors import StateCorrupt
 from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import account, sealed
 from cloudmodel.deploy.binding import Binding
-from cloudmodel.deploy.engines import OFFICIAL, Options, Update
+from cloudmodel.deploy.engines import OFFICIAL, Drift, Options, Update
 from cloudmodel.deploy.landed import Proof
-from cloudmodel.deploy.official import cloud_secrets, failures, workspace
+from cloudmodel.deploy.official import cloud_secrets, failures, past, rollback, workspace
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.session import Program, Session, read_state
 from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
 from cloudmodel.deploy.surroundings import (
     RememberedCloud,
     binding,
@@ -43,7 +44,7 @@ from cloudmodel.deploy.surroundings import (
     shown,
 )
 from cloudmodel.engine import checkpoint, integrity
-from cloudmodel.engine.lock import StackLock
+from cloudmodel.engine.lock import Owner, StackLock
 from cloudmodel.engine.run import Plan, Result, plan_of
 from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import State
@@ -53,7 +54,7 @@ from cloudmodel.localaws import server as localaws
 from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.settings.model import Local, Project, StackSettings
 
-KINDS = {"update": "up"}
+PARALLEL = 8
 
 
 class OfficialEngine:
@@ -72,8 +73,11 @@ class OfficialEngine:
         self._cloud = RememberedCloud(self._home / "official" / "work" / stack)
         self._program = Program(script(project.folder), project.folder)
         self._previewed: tuple[Binding, Plan] | None = None
+        self._stopped = threading.Event()
+        self._goal: Goal | None = None
 
     def stop(self) -> None:
+        self._stopped.set()
         self._command.stop()
 
     def preview(self, options: Options, events: Events) -> Outcome:
@@ -115,6 +119,41 @@ class OfficialEngine:
             result = session.change(session.stack.destroy, refreshed=session.refresh, **flags)
             return self._done(session, result, options)
 
+    def preview_rollback(self, to: str | None, options: Options, events: Events) -> Outcome:
+        secrets = Secrets(passphrase_source(self._home / "passphrase"))
+        earlier = past.states(self._backend, self._project.pulumi_name, self._name, secrets)
+        served = {version: revision_of(each) for version, each in enumerate(earlier, start=1) if revision_of(each)}
+        with self._session(options, events, create=False) as session:
+            version = chosen(to, served, revision_of(session.state), self._name)
+            live = Proof(self._project, self._settings, session.cloud).instances(session.state)
+            goal = prepared(earlier[version - 1], self._project, live)
+            result = rollback.preview(session, goal, self._stopped, parallel=options.parallel or PARALLEL)
+            outcome = self._outcome(session, result, options)
+            self._goal = Goal(version, goal, plan_of(result.steps))
+            return outcome
+
+    def rollback(self, options: Options, events: Events) -> Outcome:
+        assert self._goal is not None, "nothing is carried out that was not planned"
+        goal, calls = self._goal, Calls(events)
+        note = f"{past.ROLLBACK} {goal.version}{': ' if options.message else ''}{options.message}"
+        with self._locked("rollback"), self._session(options, events) as session:
+            with self._explaining():
+                result = rollback.carry_out(session, goal, calls, self._stopped, parallel=options.parallel or PARALLEL)
+            proof = Proof(self._project, self._settings, session.cloud)
+            proof.tell_rolled_back(result)
+            with self._explaining():
+                result = rollback.settle(session, result, note)
+            outcome = self._done(session, result, options)
+            unseen = proof.require(result.state)
+            return replace(outcome, warnings=outcome.warnings + unseen, calls=tuple(calls.made))
+
+    def drift(self, options: Options, events: Events) -> Drift:
+        with self._session(options, events, create=False) as session:
+            result = session.preview(session.stack.preview_refresh, **_common(options))
+            outcome = self._outcome(session, result, options)
+            serving, unseen = Proof(self._project, self._settings, session.cloud).serving(session.state)
+            return Drift(outcome, tuple(serving), tuple(unseen))
+
     def outputs(self, *, show_secrets: bool = False) -> Mapping[str, Any]:
         entries = self._recorded().resources
         stack = next((entry for entry in entries if entry.type == STACK_TYPE), None)
@@ -124,19 +163,10 @@ class OfficialEngine:
         with self._explaining():
             stack = self._existing()
             found = stack.history(show_secrets=False) if stack else []
-        return tuple(
-            Update(
-                version=update.version or number,
-                kind=KINDS.get(update.kind, update.kind),
-                result=update.result,
-                started=_time(update.start_time),
-                ended=_time(update.end_time) if update.end_time else "",
-                message=update.message,
-                summary={str(op): count for op, count in (update.resource_changes or {}).items()},
-                environment=update.environment,
-            )
-            for number, update in enumerate(reversed(found), start=1)
-        )
+        return past.updates(found)
+
+    def holder(self) -> Owner | None:
+        return self._lock.owner()
 
     def cancel(self) -> str | None:
         holder = self._lock.owner()
@@ -353,7 +383,3 @@ def _common(options: Options) -> dict[str, Any]:
 
 def _flags(session: Session, options: Options) -> dict[str, Any]:
     return _common(options) | {"refresh": session.refresh, "replace": list(options.replace)}
-
-
-def _time(when: datetime) -> str:
-    return when.replace(tzinfo=UTC).isoformat(timespec="seconds")

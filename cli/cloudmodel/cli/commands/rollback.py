@@ -1,0 +1,78 @@
+"""`cloudmodel rollback`: make a stack what an earlier run of it left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cloudmodel.cli import options
+from cloudmodel.cli.context import Context, OpenStack
+
+
+@options.verb("rollback", exits=(3, 4, 6, 9, 10, 14, 16))
+@options.on_a_stack
+@click.option(
+    "--to", metavar="REVISION",
+    help="A version of `history`, or a revision's name [default: the newest that served something else].",
+)  # fmt: skip
+@options.yes
+@options.diff
+@options.running
+def command(
+    context: Context, stack: str | None, engine: str | None, to: str | None, yes: bool, diff: bool, **flags: Any
+) -> None:
+    """Show what going back changes, ask, and do it. The project's program is not run.
+
+    It needs the stack's state, its settings file and the bundle store; without a terminal --yes. A lock whose holder
+    cannot be seen to live is explained, and broken with --yes. What the program would change forward again is what
+    the next `preview` shows: pin the bundle that is to stay.
+    """
+    from cloudmodel.cli import plan, running
+    from cloudmodel.cli.output import emit, note, say
+    from cloudmodel.deploy.engines import Options
+    from cloudmodel.deploy.outcome import Outcome
+    from cloudmodel.engine.step import Events
+
+    context.refuse_unasked(yes=yes)
+    opened = context.open(stack, engine=engine)
+    asked = Options(**flags)
+
+    def look(options: Options, events: Events) -> Outcome:
+        return opened.engine.preview_rollback(to, options, events)
+
+    _free(opened, yes=yes)
+    planned = running.watched(context, opened, look, asked)
+    if not context.json:
+        running.show_plan("Previewing rollback", planned, tree=diff)
+    if planned.changes:
+        context.confirm(running.question("Roll back", planned), yes=yes)
+    outcome = running.watched(context, opened, opened.engine.rollback, asked, planned=planned)
+    bundle = outcome.outputs.get("bundle_digest")
+    advice = f"the next `up` goes forward again unless {opened.settings.path.name} pins cloudmodel:bundle: {bundle}"
+    if context.json:
+        told = {"duration_s": round(outcome.duration_s or 0, 3), "calls": list(outcome.calls), "next": advice}
+        emit("rollback", plan.as_json(outcome) | told)
+        return
+    say("\n" + plan.result(outcome))
+    note(advice)
+
+
+def _free(opened: OpenStack, *, yes: bool) -> None:
+    """Break a lock whose holder is not seen to live. Raises StackLocked where it is, or where nobody said --yes."""
+    from cloudmodel.cli.output import note
+    from cloudmodel.core.errors import StackLocked
+
+    holder = opened.engine.holder()
+    if holder is None:
+        return
+    if holder.lives or not yes:
+        raise StackLocked(
+            f"the stack {opened.name} is locked: {holder.describe()}",
+            where=f"stack {opened.name}",
+            hint="wait for it"
+            if holder.lives
+            else f"if that run is dead: cloudmodel rollback --stack {opened.name} --yes",
+        )
+    note(f"the lock of a run that cannot be seen to live is broken: {holder.describe()}", fg="yellow")
+    opened.engine.cancel()
