@@ -47,7 +47,8 @@ def begin(path: Path, kind: str, message: str, environment: Mapping[str, str], l
 
 def end(path: Path, version: int, result: str, summary: Mapping[str, int], *, bundle: str, revision: str) -> None:
     """Record how it ended. Raises OSError."""
-    what = {"result": result, "summary": dict(summary), "bundle": bundle, "revision": revision}
+    stands = {name: value for name, value in (("bundle", bundle), ("revision", revision)) if value}
+    what = {"result": result, "summary": dict(summary), **stands}
     _append(path, {"version": version, "ended": now(), **what})
 
 
