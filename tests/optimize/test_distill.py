@@ -14,11 +14,12 @@ import torch_nets
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.core.progress import Progress
 from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats.pytorch import modules
 from cloudmodel.optimize import inference, losses
 from cloudmodel.optimize.data import Dataset, read_npz
 from cloudmodel.optimize.distill.distill import Distill, Student
 from cloudmodel.optimize.technique import Artifact
-from cloudmodel.optimize.training import modules, structure, student
+from cloudmodel.optimize.training import structure, student
 from cloudmodel.optimize.training.loss import Lesson, Mix
 from torch_digits import SIGNATURE, Digits, prepared, rows
 

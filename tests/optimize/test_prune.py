@@ -15,12 +15,14 @@ import torch
 
 import torch_nets
 from cloudmodel.core.errors import ModelUnreadable, NothingChanged, ProjectInvalid, StepFailed
+from cloudmodel.formats.factory import Source
+from cloudmodel.formats.pytorch import modules
 from cloudmodel.optimize import inference
 from cloudmodel.optimize.data import read_npz
 from cloudmodel.optimize.prune.magnitude import MagnitudePrune, Zeros
 from cloudmodel.optimize.prune.structured import Channels, Prune
-from cloudmodel.optimize.technique import Artifact, Material, Source
-from cloudmodel.optimize.training import cutting, modules, structure, trained
+from cloudmodel.optimize.technique import Artifact, Material
+from cloudmodel.optimize.training import cutting, structure, trained
 from torch_digits import SIGNATURE, Digits, prepared, rows
 
 EPOCHS = 3

@@ -12,9 +12,10 @@ from skl2onnx.common.data_types import FloatTensorType
 
 import tree_models
 from cloudmodel.core.errors import NothingChanged, ProjectInvalid, StepFailed
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.optimize.prune.trees import Growth, PruneTrees
-from cloudmodel.optimize.technique import Artifact, Material, Source
+from cloudmodel.optimize.technique import Artifact, Material
 
 HERE = Path(tree_models.__file__).parent
 SIGNATURE = Signature(

@@ -12,7 +12,8 @@ import pytest
 import optimize_parts as parts
 from cloudmodel.core.errors import CloudmodelError, NothingChanged, ProjectInvalid, StepFailed
 from cloudmodel.formats import onnx as formats
-from cloudmodel.optimize import onnx_files, techniques
+from cloudmodel.formats import onnx_files
+from cloudmodel.optimize import techniques
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.recipe import step
 from cloudmodel.optimize.technique import Artifact, Evidence, Material

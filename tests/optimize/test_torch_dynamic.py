@@ -10,8 +10,9 @@ import torch
 
 import torch_nets
 from cloudmodel.core.errors import NothingChanged, StepFailed
+from cloudmodel.formats.factory import Source
 from cloudmodel.optimize.quantize.torch_dynamic import Dynamic, TorchDynamicInt8
-from cloudmodel.optimize.technique import Artifact, Material, Source
+from cloudmodel.optimize.technique import Artifact, Material
 from torch_digits import HERE, SIGNATURE, rows
 
 

@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 
 import torch_nets
 from cloudmodel.core.errors import CloudmodelError, ModelUnreadable, ProjectInvalid, StepFailed, UnsafeModel
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats.pytorch import export, modules, source
 from cloudmodel.optimize.source_export import export_source
-from cloudmodel.optimize.technique import Source
-from cloudmodel.optimize.training import export, modules, source
 
 HERE = Path(torch_nets.__file__).parent
 VECTOR = Signature(inputs=(Tensor(name="x", dtype="float32", shape=("batch", 4)),), outputs=())

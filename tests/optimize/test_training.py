@@ -13,7 +13,8 @@ import torch
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.core.progress import Progress
-from cloudmodel.optimize.training import checkpoint, loop, modules
+from cloudmodel.formats.pytorch import modules
+from cloudmodel.optimize.training import checkpoint, loop
 
 COUNT = 90
 PLAN = loop.Plan(epochs=6, batch=16, learning_rate=0.05, patience=6, seed=4)

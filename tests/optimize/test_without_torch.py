@@ -17,7 +17,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 from cloudmodel.formats.model import Signature, Tensor
-from cloudmodel.optimize.technique import Artifact, Material, Source
+from cloudmodel.formats.factory import Source
+from cloudmodel.optimize.technique import Artifact, Material
 """
 ASK = """
 signature = Signature(inputs=(Tensor(name="x", dtype="float32", shape=("batch", 4)),), outputs=())

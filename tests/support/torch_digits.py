@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
-from cloudmodel.optimize.technique import Artifact, Material, Source
-from cloudmodel.optimize.training import export, modules
+from cloudmodel.formats.pytorch import export, modules
+from cloudmodel.optimize.technique import Artifact, Material
 from torch_nets import convnet
 
 HERE = Path(__file__).parent

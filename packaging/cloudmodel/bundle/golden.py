@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudmodel.bundle import archive, samples
+from cloudmodel.bundle import archive
 from cloudmodel.bundle.manifest import Golden
+from cloudmodel.formats import samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

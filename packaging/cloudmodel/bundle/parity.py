@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudmodel.bundle import golden, samples
+from cloudmodel.bundle import golden
 from cloudmodel.bundle.manifest import Golden, Parity
 from cloudmodel.core.errors import GateNotMet, ModelUnreadable, Unsupported
 from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.formats import samples
 from cloudmodel.formats.model import Signature
 
 if TYPE_CHECKING:

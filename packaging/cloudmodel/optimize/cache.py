@@ -51,7 +51,7 @@ class Cache:
         folder = self.root / "artifacts" / key
         facts = _read(folder / FACTS)
         if facts is not None and Path(facts["model"]).is_file():
-            from cloudmodel.optimize.onnx_files import digest_of
+            from cloudmodel.formats.onnx_files import digest_of
 
             if digest_of(Path(facts["model"])) == facts["sha256"]:
                 return facts

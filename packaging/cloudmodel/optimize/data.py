@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmodel.bundle import samples
 from cloudmodel.core.errors import ProjectInvalid
+from cloudmodel.formats import samples
 from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.optimize import data_files
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudmodel.core.errors import ProjectInvalid
+from cloudmodel.formats.factory import function
 from cloudmodel.formats.model import Signature
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -117,23 +117,6 @@ READERS: Mapping[str, Callable[[Path, Signature], Arrays]] = {
     ".jsonl": _jsonl,
     ".parquet": _parquet,
 }
-
-
-def function(reference: str, folder: Path) -> Callable[..., Any]:
-    """The function `module:function` of the project in `folder`. Raises ProjectInvalid."""
-    module, _, name = reference.partition(":")
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ProjectInvalid(
-            f"{reference} cannot be imported: {_line(error)}", where=reference, hint=f"it is looked for in {folder}"
-        ) from None
-    if not callable(found):
-        raise ProjectInvalid(f"{reference} is no function", where=reference)
-    call: Callable[..., Any] = found
-    return call
 
 
 def _function(reference: str, folder: Path) -> Arrays:

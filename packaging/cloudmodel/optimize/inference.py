@@ -11,32 +11,11 @@ from numpy.typing import NDArray
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.formats.model import Signature
+from cloudmodel.formats.session import open_session
 from cloudmodel.optimize.data import Dataset
 
 Array = NDArray[Any]
 BATCH = 32
-
-
-def open_session(model: Path, *, threads: int = 1, optimize: bool = True) -> Any:
-    """A session as the serving code opens it, without spinning threads: two that spin steal from each other.
-
-    Raises StepFailed where onnxruntime cannot load the file.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise StepFailed(
-            f"onnxruntime cannot load it: {' '.join(str(error).split())[:300]}", where=str(model)
-        ) from None
 
 
 def batches(data: Dataset, signature: Signature, size: int = BATCH) -> Iterator[tuple[dict[str, Array], int]]:

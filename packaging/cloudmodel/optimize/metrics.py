@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid
+from cloudmodel.formats.factory import function
 from cloudmodel.optimize import ranking
 from cloudmodel.optimize.data import Dataset
-from cloudmodel.optimize.data_files import function
 
 Array = NDArray[Any]
 Outputs = Mapping[str, Array]

@@ -10,13 +10,15 @@ from typing import Any
 
 from cloudmodel.core.errors import Cancelled, ProjectInvalid, UsageError
 from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.formats import onnx_files
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature
-from cloudmodel.optimize import inference, machine, metrics, onnx_files, result, sets, space
+from cloudmodel.optimize import inference, machine, metrics, result, sets, space
 from cloudmodel.optimize.cache import versions
 from cloudmodel.optimize.gate import Demand
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.search import Search
-from cloudmodel.optimize.technique import SEED, Artifact, Material, Source
+from cloudmodel.optimize.technique import SEED, Artifact, Material
 from cloudmodel.optimize.trials import Found, Objective, Wish
 from cloudmodel.optimize.workshop import TRAINING, Workshop
 

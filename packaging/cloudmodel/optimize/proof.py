@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudmodel.core.errors import NothingChanged
-from cloudmodel.optimize import onnx_files
+from cloudmodel.formats import onnx_files
 from cloudmodel.optimize.technique import Artifact, Evidence
 
 

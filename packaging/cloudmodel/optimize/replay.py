@@ -10,7 +10,8 @@ from typing import Any
 from cloudmodel.bundle.manifest import OPTIMIZATION
 from cloudmodel.core.errors import BundleChanged, UsageError
 from cloudmodel.core.progress import Report, silent
-from cloudmodel.optimize import onnx_files, recipe, sets
+from cloudmodel.formats import onnx_files
+from cloudmodel.optimize import recipe, sets
 from cloudmodel.optimize.cache import versions
 from cloudmodel.optimize.optimize import Request
 from cloudmodel.optimize.technique import SEED, Artifact, Material

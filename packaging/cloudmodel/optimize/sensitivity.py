@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cloudmodel.core.errors import StepFailed
-from cloudmodel.optimize import inference, onnx_files
+from cloudmodel.formats import onnx_files
+from cloudmodel.formats.session import open_session
 from cloudmodel.optimize.data import Dataset
 
 ROWS = 16
@@ -112,7 +113,7 @@ def _activations(model: Any, names: Sequence[str], rows: Dataset) -> dict[str, A
         if name not in given:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
     with tempfile.TemporaryDirectory(prefix="cloudmodel-rank-") as work:
-        session = inference.open_session(onnx_files.save(model, Path(work)), optimize=False)
+        session = open_session(onnx_files.save(model, Path(work)), optimize=False)
         fixed = next((each.shape[0] for each in session.get_inputs() if isinstance(each.shape[0], int)), None)
         parts: dict[str, list[Any]] = {name: [] for name in wanted}
         for start in range(0, len(rows), fixed or 1):

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.bundle import samples
 from cloudmodel.core import confined
 from cloudmodel.core.errors import ProjectInvalid, StepFailed
 from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.formats import samples
+from cloudmodel.formats.extras import missing
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Frozen, Signature
-from cloudmodel.optimize.technique import Source
-from cloudmodel.optimize.training import needs
 
 FUNCTION = "cloudmodel.optimize.source_export:run"
 SECONDS = 900.0
@@ -45,7 +45,7 @@ def export_source(
     Raises ProjectInvalid for inputs that are not given, a factory that fails, weights of another model; UnsafeModel for
     weights that are code; StepFailed where no exporter can; ChildDied.
     """
-    if reason := needs.missing("torch"):
+    if reason := missing("torch"):
         raise ProjectInvalid(f"A PyTorch factory {reason}", where=source.factory, hint="install it, or export to ONNX")
     if not signature.inputs:
         raise ProjectInvalid(
@@ -67,7 +67,7 @@ def export_source(
 
 def run(job: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """The child's part of `export_source`."""
-    from cloudmodel.optimize.training import export, modules, source
+    from cloudmodel.formats.pytorch import export, modules, source
 
     report(Progress("load", note=job["factory"]))
     weights = None if job["weights"] is None else Path(job["weights"])
@@ -84,7 +84,7 @@ def run(job: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def _inputs(module: Any, signature: Signature) -> dict[str, Any]:
     """Rows that the model takes: the first guess at open sizes and largest integers that it runs with."""
-    from cloudmodel.optimize.training import modules
+    from cloudmodel.formats.pytorch import modules
 
     first: StepFailed | None = None
     for guess in samples.guesses(signature):

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cloudmodel.formats.onnx_files import Census
 from cloudmodel.optimize import techniques
-from cloudmodel.optimize.onnx_files import Census
 from cloudmodel.optimize.recipe import Recipe, step
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from cloudmodel.core.progress import Report
+from cloudmodel.formats.session import open_session
 from cloudmodel.optimize import machine, ratios
-from cloudmodel.optimize.inference import open_session
 
 SAMPLE = 5_000_000
 """ns that a sample lasts at least: many calls of a fast model are one sample."""

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import ConfigDict
 
 from cloudmodel.core.progress import Report, silent
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Frozen, Signature
 
 Family = Literal["graph", "quantize", "prune", "distill"]
@@ -46,16 +47,6 @@ class Artifact:
 
     model: Path
     trained: Path | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """The PyTorch model behind the ONNX file: a factory `module:function`, importable from `folder`, and its weights.
-    Without a factory, `weights` is a file that PyTorch loads by itself."""
-
-    folder: Path
-    factory: str | None = None
-    weights: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from cloudmodel.bundle import samples
 from cloudmodel.core.errors import CloudmodelError, StepFailed
 from cloudmodel.core.progress import Progress, Report
+from cloudmodel.formats import onnx_files, samples
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature
-from cloudmodel.optimize import inference, onnx_files, recipe, sensitivity
+from cloudmodel.formats.session import open_session
+from cloudmodel.optimize import inference, recipe, sensitivity
 from cloudmodel.optimize.data import read_npz
 from cloudmodel.optimize.profile import profile as profile_of
 from cloudmodel.optimize.quantize import checks
-from cloudmodel.optimize.technique import Artifact, Material, Source
+from cloudmodel.optimize.technique import Artifact, Material
 from cloudmodel.optimize.techniques import find
 
 BUILD, ANSWER, RANK, PROFILE = (f"{__name__}:{name}" for name in ("build", "answer", "rank", "profile"))
@@ -61,7 +63,7 @@ def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
     if job["rows"]:
         answer({**job["rows"], "model": str(artifact.model), "target": str(target / QUICK)}, report)
     else:
-        inference.open_session(artifact.model)
+        open_session(artifact.model)
     return {
         "model": str(artifact.model),
         "trained": str(artifact.trained) if artifact.trained else None,

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloudmodel.bundle import samples
 from cloudmodel.core import confined
 from cloudmodel.core.progress import Report, silent
-from cloudmodel.optimize import machine, measure, onnx_files, trial
+from cloudmodel.formats import onnx_files, samples
+from cloudmodel.optimize import machine, measure, trial
 from cloudmodel.optimize.bounds import Interval
 from cloudmodel.optimize.cache import Cache, key_of, versions
 from cloudmodel.optimize.data import Dataset

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.bundle import archive, parity, samples
+from cloudmodel.bundle import archive, parity
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
@@ -19,7 +19,7 @@ from cloudmodel.core import files
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid
 from cloudmodel.core.naming import PROJECT_NAME
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.formats import detect, onnx, scan
+from cloudmodel.formats import detect, onnx, samples, scan
 from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.serving import target
 

@@ -14,8 +14,8 @@ from cloudmodel.cli.exit_codes import legend
 
 if TYPE_CHECKING:
     from cloudmodel.core.progress import Report
+    from cloudmodel.formats.factory import Source
     from cloudmodel.optimize.optimize import Outcome, Request
-    from cloudmodel.optimize.technique import Source
     from cloudmodel.serving.package import ModelSource
     from cloudmodel.settings.model import Project
 
@@ -174,9 +174,9 @@ def _model(project: Project, folder: Path, report: Report) -> tuple[Path, Source
 
     if not MODULE_FACTORY.fullmatch(project.model.source):
         return find_model(model_source(project).source), None
+    from cloudmodel.formats.factory import Source
     from cloudmodel.formats.model import Signature, Tensor
     from cloudmodel.optimize.source_export import export_source
-    from cloudmodel.optimize.technique import Source
 
     weights = project.folder / project.model.weights if project.model.weights else None
     source = Source(project.folder, project.model.source, weights)

@@ -60,7 +60,8 @@ class Distill:
     def apply(
         self, before: Artifact, material: Material, parameters: Student, folder: Path, report: Report = silent
     ) -> Artifact:
-        from cloudmodel.optimize.training import modules, source, step, student
+        from cloudmodel.formats.pytorch import modules, source
+        from cloudmodel.optimize.training import step, student
         from cloudmodel.optimize.training.loop import Plan
         from cloudmodel.optimize.training.loss import Mix
         from cloudmodel.optimize.training.trained import Trained
@@ -94,7 +95,7 @@ class Distill:
 
 
 def _same_answers(original: Any, student: Any, inputs: Sequence[Any], factory: str) -> None:
-    from cloudmodel.optimize.training import modules
+    from cloudmodel.formats.pytorch import modules
 
     wanted, found = modules.shapes(modules.call(original, inputs)), modules.shapes(modules.call(student, inputs))
     if wanted != found:

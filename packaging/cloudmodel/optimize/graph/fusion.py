@@ -10,7 +10,8 @@ from pydantic import Field
 
 from cloudmodel.core.errors import NothingChanged, StepFailed
 from cloudmodel.core.progress import Report, silent
-from cloudmodel.optimize import onnx_files, proof
+from cloudmodel.formats import onnx_files
+from cloudmodel.optimize import proof
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 
 FUSED = frozenset(

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.core.progress import Report, silent
-from cloudmodel.optimize import onnx_files, proof
+from cloudmodel.formats import onnx_files
+from cloudmodel.optimize import proof
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from cloudmodel.core.errors import NothingChanged, StepFailed
 from cloudmodel.core.progress import Report, silent
-from cloudmodel.optimize import onnx_files
+from cloudmodel.formats import onnx_files
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 from cloudmodel.optimize.training import needs
 
@@ -50,7 +50,8 @@ class MagnitudePrune:
         import torch
         from torch.nn.utils import prune
 
-        from cloudmodel.optimize.training import modules, step
+        from cloudmodel.formats.pytorch import modules
+        from cloudmodel.optimize.training import step
         from cloudmodel.optimize.training.loop import Plan
         from cloudmodel.optimize.training.loss import Mix
         from cloudmodel.optimize.training.trained import Trained

@@ -53,7 +53,8 @@ class Prune:
     def apply(
         self, before: Artifact, material: Material, parameters: Channels, folder: Path, report: Report = silent
     ) -> Artifact:
-        from cloudmodel.optimize.training import cutting, modules, step
+        from cloudmodel.formats.pytorch import modules
+        from cloudmodel.optimize.training import cutting, step
         from cloudmodel.optimize.training.loop import Plan
         from cloudmodel.optimize.training.loss import Mix
         from cloudmodel.optimize.training.trained import Trained

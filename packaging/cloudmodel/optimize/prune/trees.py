@@ -14,10 +14,11 @@ from pydantic import Field
 
 from cloudmodel.core.errors import NothingChanged, ProjectInvalid, StepFailed
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.optimize import data, onnx_files
-from cloudmodel.optimize.data_files import function
+from cloudmodel.formats import onnx_files
+from cloudmodel.formats.extras import missing
+from cloudmodel.formats.factory import function
+from cloudmodel.optimize import data
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
-from cloudmodel.optimize.training import needs
 
 OPSET = {"": 20, "ai.onnx.ml": 3}
 IR_VERSION = 10
@@ -48,7 +49,7 @@ class PruneTrees:
             return "nothing to do: give ccp_alpha above 0, or trees below 1"
         if parameters.ccp_alpha > 0 and material.train is None:
             return "needs labelled rows to grow the trees again: give optimize.train"
-        return needs.missing("sklearn")
+        return missing("sklearn")
 
     def apply(
         self, before: Artifact, material: Material, parameters: Growth, folder: Path, report: Report = silent

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from cloudmodel.core.errors import StepFailed
-from cloudmodel.optimize import onnx_files
+from cloudmodel.formats import onnx_files
 from cloudmodel.optimize.data import Dataset
 
 CHUNK = 16

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmodel.core.errors import StepFailed
-from cloudmodel.optimize import onnx_files
+from cloudmodel.formats import onnx_files
 
 WEIGHTED = {"MatMul": (0, 1), "Gemm": (1,), "Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "LSTM": (1, 2),
             "Attention": (1,), "EmbedLayerNormalization": (2, 3, 4)}  # fmt: skip

@@ -46,7 +46,8 @@ class TorchDynamicInt8:
     ) -> Artifact:
         import torch
 
-        from cloudmodel.optimize.training import modules, trained
+        from cloudmodel.formats.pytorch import modules
+        from cloudmodel.optimize.training import trained
 
         place = material.calibration or material.train
         if place is None:

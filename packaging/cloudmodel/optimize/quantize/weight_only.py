@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.core.progress import Report, silent
-from cloudmodel.optimize import onnx_files, proof
+from cloudmodel.formats import onnx_files
+from cloudmodel.optimize import proof
 from cloudmodel.optimize.quantize import checks
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 

@@ -14,8 +14,9 @@ import torch
 import torch_pruning
 
 from cloudmodel.core.errors import StepFailed
-from cloudmodel.optimize.training import modules, structure
-from cloudmodel.optimize.training.modules import Module, Tensor
+from cloudmodel.formats.pytorch import modules
+from cloudmodel.formats.pytorch.modules import Module, Tensor
+from cloudmodel.optimize.training import structure
 from cloudmodel.optimize.training.structure import Cut, Pruned
 
 Importance = Literal["norm", "taylor"]

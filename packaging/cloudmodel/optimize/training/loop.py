@@ -19,9 +19,9 @@ import torch
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.formats.pytorch.modules import Module, Tensor
 from cloudmodel.optimize.training import checkpoint
 from cloudmodel.optimize.training.checkpoint import Checkpoint
-from cloudmodel.optimize.training.modules import Module, Tensor
 
 Optimizer = Literal["sgd", "adamw"]
 MOMENTUM = 0.9

@@ -10,11 +10,11 @@ import torch
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.formats.model import Signature
+from cloudmodel.formats.pytorch import modules
+from cloudmodel.formats.pytorch.modules import Arrays, Module, Tensor
 from cloudmodel.optimize import losses
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.technique import Parameters
-from cloudmodel.optimize.training import modules
-from cloudmodel.optimize.training.modules import Arrays, Module, Tensor
 
 
 class Mix(Parameters):

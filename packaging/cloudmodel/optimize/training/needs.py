@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
+from cloudmodel.formats.extras import missing
 from cloudmodel.optimize.technique import Artifact, Material
-
-EXTRAS = {
-    "torch": ("torch", "torch_pruning", "safetensors"),
-    "sklearn": ("sklearn", "skl2onnx"),
-}
-"""The modules that each extra of this package brings."""
-
-
-def missing(extra: str) -> str | None:
-    """What to install, or None where all modules of the extra are there."""
-    absent = [module for module in EXTRAS[extra] if not _present(module)]
-    if not absent:
-        return None
-    return f"needs {' and '.join(absent)}: pip install 'cloudmodel[{extra}]'"
 
 
 def pytorch_model(before: Artifact, material: Material) -> str | None:
@@ -40,10 +25,3 @@ def training(before: Artifact, material: Material) -> str | None:
     if material.metric is None:
         return "needs a metric to stop by: give evaluate.metric"
     return None
-
-
-def _present(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudmodel.core.errors import StepFailed
+from cloudmodel.formats.pytorch.modules import Module, answers
 from cloudmodel.optimize import data
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.metrics import Metric, fit
 from cloudmodel.optimize.technique import Material
-from cloudmodel.optimize.training.modules import Module, answers
 
 LEAST, MOST = 20, 2000
 """How many rows are held back to stop by: a tenth of them, within these bounds."""

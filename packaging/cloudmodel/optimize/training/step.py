@@ -8,14 +8,16 @@ from pathlib import Path
 from cloudmodel.core import files
 from cloudmodel.core.errors import NothingChanged
 from cloudmodel.core.progress import Report, silent
+from cloudmodel.formats import onnx_files
 from cloudmodel.formats.model import Frozen
-from cloudmodel.optimize import onnx_files, proof
+from cloudmodel.formats.pytorch import export, modules, source
+from cloudmodel.formats.pytorch.modules import Arrays, Module
+from cloudmodel.optimize import proof
 from cloudmodel.optimize.metrics import Metric
 from cloudmodel.optimize.technique import Artifact, Evidence, Material
-from cloudmodel.optimize.training import export, loop, modules, rows, source, trained
+from cloudmodel.optimize.training import loop, rows, trained
 from cloudmodel.optimize.training.loop import History, Plan
 from cloudmodel.optimize.training.loss import Lesson, Mix
-from cloudmodel.optimize.training.modules import Arrays, Module
 from cloudmodel.optimize.training.rows import Rows
 from cloudmodel.optimize.training.trained import Trained
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cloudmodel.core.errors import ModelUnreadable
 from cloudmodel.formats.model import Frozen
-from cloudmodel.optimize.training.modules import Module, Tensor, line
+from cloudmodel.formats.pytorch.modules import Module, Tensor, line
 
 
 class Cut(Frozen):

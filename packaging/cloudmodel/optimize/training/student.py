@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from cloudmodel.core.errors import StepFailed
-from cloudmodel.optimize.training import cutting, modules, structure
-from cloudmodel.optimize.training.modules import Module, Tensor
+from cloudmodel.formats.pytorch import modules
+from cloudmodel.formats.pytorch.modules import Module, Tensor
+from cloudmodel.optimize.training import cutting, structure
 from cloudmodel.optimize.training.structure import Edit, Shortened
 
 

@@ -14,9 +14,10 @@ from safetensors.torch import save
 from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, StepFailed
 from cloudmodel.formats.model import Frozen
+from cloudmodel.formats.pytorch import source
+from cloudmodel.formats.pytorch.modules import Module, Tensor, line
 from cloudmodel.optimize.technique import Artifact, Material
-from cloudmodel.optimize.training import source, structure
-from cloudmodel.optimize.training.modules import Module, Tensor, line
+from cloudmodel.optimize.training import structure
 
 FOLDER = "trained"
 STRUCTURE = "structure.json"

@@ -13,9 +13,8 @@ import torch
 
 from cloudmodel.core.errors import ModelUnreadable, ProjectInvalid, UnsafeModel
 from cloudmodel.formats.detect import detect
-from cloudmodel.optimize.data_files import function
-from cloudmodel.optimize.technique import Source
-from cloudmodel.optimize.training.modules import Module, line
+from cloudmodel.formats.factory import Source, function
+from cloudmodel.formats.pytorch.modules import Module, line
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 """The keys under which training scripts keep a state dict in a checkpoint."""

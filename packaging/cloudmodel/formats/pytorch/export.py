@@ -20,10 +20,11 @@ import onnx
 import torch
 
 from cloudmodel.core.errors import CloudmodelError, StepFailed
+from cloudmodel.formats import onnx_files
 from cloudmodel.formats.model import Signature
-from cloudmodel.optimize import inference, onnx_files
-from cloudmodel.optimize.training import modules
-from cloudmodel.optimize.training.modules import Arrays, Module, Tensor
+from cloudmodel.formats.pytorch import modules
+from cloudmodel.formats.pytorch.modules import Arrays, Module, Tensor
+from cloudmodel.formats.session import open_session
 
 OPSET = 20
 IR_VERSION = 10
@@ -73,7 +74,7 @@ def compare(module: Module, path: Path, arrays: Arrays, signature: Signature) ->
 
     Raises StepFailed where onnxruntime refuses the file or an answer differs in shape or by more than the tolerance.
     """
-    session = inference.open_session(path)
+    session = open_session(path)
     worst = 0.0
     for batch in BATCHES:
         rows = {tensor.name: _rows(arrays[tensor.name], batch) for tensor in signature.inputs}

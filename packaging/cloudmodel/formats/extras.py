@@ -1,0 +1,27 @@
+"""The optional libraries: which modules each extra of this package brings, and what to install. Imports none."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+EXTRAS = {
+    "torch": ("torch", "torch_pruning", "safetensors"),
+    "sklearn": ("sklearn", "skl2onnx"),
+    "keras": ("keras", "tensorflow", "h5py", "tf2onnx"),
+    "huggingface": ("transformers", "tokenizers", "torch", "safetensors"),
+}
+
+
+def missing(extra: str) -> str | None:
+    """What to install, or None where all modules of the extra are there."""
+    absent = [module for module in EXTRAS[extra] if not _present(module)]
+    if not absent:
+        return None
+    return f"needs {' and '.join(absent)}: pip install 'cloudmodel[{extra}]'"
+
+
+def _present(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""PyTorch: modules from a factory, their weights, and their export to ONNX."""
