@@ -12,6 +12,7 @@ import pytest
 import optimize_parts as parts
 from cloudmodel.formats import onnx
 from cloudmodel.optimize.optimize import Outcome, Request, optimize
+from mobilenet import mobilenet_v3_small
 
 
 def outcome(folder: Path, model: Path, metric: str, **arrays: Any) -> Outcome:
@@ -24,7 +25,7 @@ def outcome(folder: Path, model: Path, metric: str, **arrays: Any) -> Outcome:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["two-tower", "mobile"])
+@pytest.fixture(scope="module", params=["two-tower", "mobilenet"])
 def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder = tmp_path_factory.mktemp(str(request.param))
     random = np.random.default_rng(3)
@@ -33,8 +34,8 @@ def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pairs = {"user": random.integers(0, 943, 900), "item": random.integers(0, 1682, 900)}
         ratings = _answers(model, pairs).reshape(-1)
         return outcome(folder, model, "rmse", **pairs, labels=ratings + random.normal(0, 1, 900))
-    model = parts.mobile(folder / "model.onnx")
-    images = parts.rows(900, (3, 32, 32))
+    model = mobilenet_v3_small(folder / "model.onnx")
+    images = parts.rows(900, (3, 96, 96))
     return outcome(folder, model, "accuracy", image=images, labels=_answers(model, {"image": images}).argmax(1))
 
 
@@ -60,7 +61,8 @@ def test_every_recipe_was_tried_and_says_why_it_was_refused(left: Outcome) -> No
 
 
 def test_reason_says_where_the_time_goes(left: Outcome) -> None:
-    shares = left.document["profile"]
-    assert 0.9 < sum(node["share"] for node in shares) <= 1.0001
+    shares = [node["share"] for node in left.document["profile"]]
+    assert shares == sorted(shares, reverse=True)  # the slowest nodes; a large net has many small ones besides
+    assert 0.3 < sum(shares) <= 1.0001
     if "inconclusive" not in left.document["reason"]:
         assert "spent in operators that 8 bits do not make faster" in left.document["reason"]

@@ -129,38 +129,3 @@ def two_tower(path: Path) -> Path:
     ]
     inputs = [value(name, T.INT64, ["batch"]) for name in sizes]
     return save(path, nodes, inputs, [value("rating", T.FLOAT, ["batch"])], tensors)
-
-
-def mobile(path: Path, blocks: int = 6) -> Path:
-    """image float32 [batch, 3, 32, 32] → logits float32 [batch, 10]: depthwise and pointwise convolutions with hard
-    swish between them, as MobileNetV3 has them, with weights from a seed."""
-    random = np.random.default_rng(RANDOM_SEED)
-    tensors, nodes = [], []
-
-    def convolve(name: str, source: str, out: int, into: int, size: int, groups: int = 1, stride: int = 1) -> str:
-        scale = (2 / (into // groups * size * size)) ** 0.5
-        tensors.append(
-            weight(f"{name}_w", random.normal(0, scale, (out, into // groups, size, size)).astype(np.float32))
-        )
-        pads = [size // 2] * 4
-        nodes.append(
-            helper.make_node(
-                "Conv", [source, f"{name}_w"], [f"{name}_y"], name=name, pads=pads, group=groups, strides=[stride] * 2
-            )
-        )
-        nodes.append(helper.make_node("HardSwish", [f"{name}_y"], [f"{name}_h"], name=f"{name}_swish"))
-        return f"{name}_h"
-
-    last = convolve("stem", "image", 16, 3, 3, stride=2)
-    for number in range(blocks):
-        wide = convolve(f"expand{number}", last, 64, 16, 1)
-        deep = convolve(f"depthwise{number}", wide, 64, 64, 3, groups=64)
-        last = convolve(f"project{number}", deep, 16, 64, 1)
-    tensors.append(weight("head", random.normal(0, 0.5, (16, 10)).astype(np.float32)))
-    nodes += [
-        helper.make_node("GlobalAveragePool", [last], ["pooled"], name="pool"),
-        helper.make_node("Flatten", ["pooled"], ["flat"], name="flat"),
-        helper.make_node("Gemm", ["flat", "head"], ["logits"], name="classify"),
-    ]
-    io = ([value("image", T.FLOAT, ["batch", 3, 32, 32])], [value("logits", T.FLOAT, ["batch", 10])])
-    return save(path, nodes, *io, tensors)

@@ -12,6 +12,8 @@ from cloudmodel.core import files
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 20, 45
+LABEL = (30, 14)
+"""Width and height of a label, in the drawing's units."""
 STEPS = (0.1, 0.2, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16)
 
 
@@ -60,6 +62,7 @@ def chart(document: Mapping[str, Any]) -> dict[str, Any]:
     band = max(floor["high"], 1 / floor["low"], 1.0)
     return {
         "points": points,
+        "labels": _labels(points),
         "band": (x(max(1 / band, exp(x_low))), x(min(band, exp(x_high)))),
         "origin": (x(1.0), y(0.0)),
         "ticks": [(x(step), f"{step:g}") for step in STEPS if x_low <= log(step) <= x_high],
@@ -69,6 +72,23 @@ def chart(document: Mapping[str, Any]) -> dict[str, Any]:
         "top": TOP,
         "bottom": HEIGHT - BOTTOM,
     }
+
+
+def _labels(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A label beside each point; points that lie too close for a label each share one."""
+    labels: list[dict[str, Any]] = []
+    for point in points:
+        x, y = point["x"][1] + 8, point["y"][1] - 8
+        near = next((each for each in labels if abs(each["x"] - x) < LABEL[0] and abs(each["y"] - y) < LABEL[1]), None)
+        if near is None:
+            labels.append({"x": x, "y": y, "text": point["id"]})
+        else:
+            near["text"] += f", {point['id']}"
+    # Near the right edge a label is written to the left of its point.
+    for each in labels:
+        each["left"] = each["x"] + 7 * len(each["text"]) > WIDTH - RIGHT
+        each["x"] = each["x"] - 16 if each["left"] else each["x"]
+    return labels
 
 
 def _kind(trial: Mapping[str, Any], document: Mapping[str, Any]) -> str:
