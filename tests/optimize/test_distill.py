@@ -18,10 +18,13 @@ from cloudmodel.formats.pytorch import modules
 from cloudmodel.optimize import inference, losses
 from cloudmodel.optimize.data import Dataset, read_npz
 from cloudmodel.optimize.distill.distill import Distill, Student
+from cloudmodel.optimize.recipe import Recipe, step
+from cloudmodel.optimize.sets import Sets
 from cloudmodel.optimize.technique import Artifact
 from cloudmodel.optimize.training import structure, student
 from cloudmodel.optimize.training.loss import Lesson, Mix
-from torch_digits import SIGNATURE, Digits, prepared, rows
+from cloudmodel.optimize.workshop import Workshop
+from torch_digits import SIGNATURE, TRAINED_ON, Digits, prepared, rows
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +179,28 @@ def test_features_are_compared_through_a_projector_that_learns() -> None:
         assert all(each.grad is None for each in taught.teacher.parameters())
         taught.close()
         assert not taught.teacher.head._forward_pre_hooks
+
+
+def test_a_search_that_was_stopped_goes_on_within_a_training(digits: Digits, tmp_path: Path) -> None:
+    recipe = Recipe(steps=(step("distill", width=0.5, depth=0.5, round_to=4, epochs=3, learning_rate=5e-3),))
+    images, labels = rows()
+    data = Dataset({"image": images[:TRAINED_ON]}, labels[:TRAINED_ON], None, "train")
+    calibration = Dataset({"image": images[TRAINED_ON:]}, labels[TRAINED_ON:], None, "rest")
+    heard: list[Progress] = []
+
+    def listen(progress: Progress, /) -> None:
+        if progress.task.startswith("train"):
+            heard.append(progress)
+            if len(heard) == 1:
+                raise KeyboardInterrupt
+
+    workshop = Workshop(
+        digits.before, digits.material, Sets(data, calibration, calibration, calibration, "rest"),
+        root=tmp_path / "cache", work=tmp_path / "work", report=listen,
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        workshop.make(recipe, 300)
+    made = workshop.make(recipe, 300)
+    assert [each.done for each in heard] == [1, 2, 3]
+    assert made.evidence[0]["counts"]["epochs"] == 3
+    assert not list((tmp_path / "cache" / "checkpoints").iterdir())

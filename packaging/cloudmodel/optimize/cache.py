@@ -1,6 +1,7 @@
 """What a search has made and measured, kept by everything that it depends on.
 
 ROOT/artifacts/<key>/         a trial's model and trial.json; key = model, recipe, data, versions
+ROOT/checkpoints/<key>/       how far the training of a trial is that was stopped
 ROOT/answers/<key>.npz        a model's answers to a set of rows
 ROOT/measurements/<key>.json  latencies; the key holds the processor's fingerprint too
 ROOT/ranges/                  calibration, see quantize.calibration
@@ -64,6 +65,10 @@ class Cache:
             raise
         files.write_text(folder / FACTS, json.dumps(facts, sort_keys=True))
         return facts
+
+    def checkpoints(self, key: str) -> Path:
+        """A folder for what a trial that is stopped leaves to go on from; its owner removes it."""
+        return self.root / "checkpoints" / key
 
     def answers(self, key: str, make: Callable[[Path], object]) -> Path:
         """An npz file of answers; `make(path)` writes it where there is none."""

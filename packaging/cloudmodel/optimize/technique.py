@@ -55,7 +55,8 @@ class Material:
 
     `calibration` and `train` are npz files: an array a model input, named as in `signature`, first dimension = rows;
     `train` also has the array `labels`. The two share no row. `metric` is the project's metric (`accuracy`, …,
-    `module:function` importable from `folder`). `threads` is how many cores may be used.
+    `module:function` importable from `folder`). `threads` is how many cores may be used. `checkpoints` is a folder that
+    outlives a step that is stopped; without one, the step's own folder keeps where its training stands.
     """
 
     signature: Signature
@@ -66,6 +67,7 @@ class Material:
     folder: Path = field(default_factory=Path.cwd)
     seed: int = SEED
     threads: int = 1
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ QUICK = "quick.npz"
 
 def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Apply `job["recipe"]` to `job["artifact"]` with `job["material"]`; the result lies in `job["target"]`, with its
-    answers to `job["rows"]` (`data` and `signature`) as QUICK, where there are rows.
+    answers to `job["rows"]` (`data` and `signature`) as QUICK, where there are rows. A training that was stopped goes
+    on from what it left in `job["checkpoints"]`.
 
     Returns `model` and `trained` (paths), `evidence` of each step, `sha256` and `size_bytes` of the model. Raises
     StepFailed naming the step.
@@ -50,6 +51,7 @@ def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
             raise StepFailed(f"{step.technique}: {reason}", where=f"step {number}")
         folder = target / f"step-{number}"
         folder.mkdir(parents=True)
+        material = replace(material, checkpoints=Path(job["checkpoints"]) / f"step-{number}")
         try:
             after = technique.apply(artifact, material, parameters, folder, report)
             proven = technique.prove(artifact, after)

@@ -4,6 +4,7 @@ decides; everything that touches the disk or starts a process is here."""
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,21 +88,26 @@ class Workshop:
         """A trial's model, from the cache or from a child, which answers the rows of `quick` on the way. Raises what
         the child raised, ChildDied."""
 
+        key = self.key(recipe)
+        checkpoints = self.cache.checkpoints(key)
+
         def build(folder: Path) -> dict[str, Any]:
             job = {
                 "recipe": recipe.as_json(),
                 "artifact": trial.artifact_to(self.original),
                 "material": trial.material_to(self.material),
                 "target": str(folder),
+                "checkpoints": str(checkpoints),
                 "rows": self._rows(quick) if quick is not None else None,
             }
             facts = self._child(trial.BUILD, job, seconds)
+            shutil.rmtree(checkpoints, ignore_errors=True)
             if quick is not None:
                 written = folder / trial.QUICK
                 self.cache.answers(self._answers_key(facts["sha256"], quick), written.replace)
             return facts
 
-        facts = self.cache.artifact(self.key(recipe), build)
+        facts = self.cache.artifact(key, build)
         return Made(Path(facts["model"]), facts["sha256"], facts["size_bytes"], facts["evidence"])
 
     def answers(self, model: Path, sha256: str, data: Dataset) -> dict[str, NDArray[Any]]:

@@ -85,7 +85,7 @@ class Distill:
                 module = copy.deepcopy(desk.before.module)
                 edits = student.make(module, inputs, width=given.width, depth=given.depth, round_to=given.round_to)
                 after = Trained(module, desk.before.factory, (*desk.before.edits, *edits))
-            history = step.teach(after.module, desk, material, mix, plan, folder / step.CHECKPOINT.format(0), report)
+            history = step.teach(after.module, desk, material, mix, plan, step.checkpoint(material, folder, 0), report)
             return step.finish(after, desk, material, folder, history)
 
     def prove(self, before: Artifact, after: Artifact) -> Evidence:

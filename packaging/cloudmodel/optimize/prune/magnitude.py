@@ -69,7 +69,7 @@ class MagnitudePrune:
                 raise StepFailed("The model has no convolution and no linear layer", where=type(module).__name__)
             prune.global_unstructured(weights, pruning_method=prune.L1Unstructured, amount=parameters.ratio)
             if parameters.epochs:
-                file = folder / step.CHECKPOINT.format(0)
+                file = step.checkpoint(material, folder, 0)
                 history = step.teach(module, desk, material, Mix(), plan, file, report)
             for layer, name in weights:
                 prune.remove(layer, name)

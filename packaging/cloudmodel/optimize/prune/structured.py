@@ -84,7 +84,7 @@ class Prune:
                         learning_rate=parameters.learning_rate, patience=parameters.patience, seed=material.seed,
                     )  # fmt: skip
                     history = step.teach(
-                        module, desk, material, mix, plan, folder / step.CHECKPOINT.format(number), report
+                        module, desk, material, mix, plan, step.checkpoint(material, folder, number), report
                     )
             return step.finish(Trained(module, desk.before.factory, edits), desk, material, folder, history)
 

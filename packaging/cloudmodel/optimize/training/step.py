@@ -22,7 +22,7 @@ from cloudmodel.optimize.training.rows import Rows
 from cloudmodel.optimize.training.trained import Trained
 
 CHECKPOINT = "checkpoint-{}.pt"
-"""One a training of the step; a step that is done again in the same folder goes on from them."""
+"""One a training of the step; a step that is done again with the same folder for them goes on from them."""
 FACTS = "facts.json"
 
 
@@ -90,6 +90,13 @@ def teach(
     return history
 
 
+def checkpoint(material: Material, folder: Path, number: int) -> Path:
+    """Where the step that writes into `folder` keeps how far its training of this number is."""
+    place = material.checkpoints or folder
+    place.mkdir(parents=True, exist_ok=True)
+    return place / CHECKPOINT.format(number)
+
+
 def finish(after: Trained, desk: Desk, material: Material, folder: Path, history: History | None) -> Artifact:
     """Export the model into `folder`, and write beside it what can be trained on and the facts for `prove`."""
     arrays = desk.rows.stop.inputs
@@ -107,7 +114,7 @@ def finish(after: Trained, desk: Desk, material: Material, folder: Path, history
     )
     place = trained.write(after, folder)
     files.write_text(place / FACTS, facts.model_dump_json(indent=1) + "\n")
-    for file in folder.glob(CHECKPOINT.format("*")):
+    for file in (material.checkpoints or folder).glob(CHECKPOINT.format("*")):
         file.unlink()
     return Artifact(written.model, place)
 
