@@ -58,6 +58,19 @@ def test_the_newest_is_the_last_that_was_put_under_its_name(store: BundleStore, 
     assert (store.newest("first"), store.newest("second"), store.newest("third")) == (first, other, None)
 
 
+def test_a_signature_lies_beside_its_bundle_and_another_takes_its_place(
+    store: BundleStore, packed: Path, client: Any, tmp_path: Path
+) -> None:
+    digest = store.put(packed)
+    assert store.signature(digest) is None
+    for signature in (b"one", b"two"):
+        store.attach(digest, signature)
+        assert store.signature(digest) == signature
+    key = f"sha256/{digest[7:]}.tar.gz.sig"
+    in_s3 = {each["Key"] for each in client.list_objects_v2(Bucket="bucket").get("Contents", [])}
+    assert f"some/prefix/{key}" in in_s3 or (tmp_path / "project/bundles" / key).is_file()
+
+
 def test_what_is_not_there_says_so(store: BundleStore) -> None:
     assert not store.has(ABSENT)
     with pytest.raises(UsageError, match="no bundle") as caught:

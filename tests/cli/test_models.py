@@ -62,6 +62,33 @@ def test_push_puts_the_bundle_where_the_project_says(cli: Any, project: Path, tm
     assert cli("verify").code == 0
 
 
+def make_key(path: Path) -> None:
+    make: list[str | Path] = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path]
+    subprocess.run(make, check=True, capture_output=True)
+    publish: list[str | Path] = ["openssl", "ec", "-in", path, "-pubout", "-out", path.with_suffix(".pub")]
+    subprocess.run(publish, check=True, capture_output=True)
+
+
+def test_a_signature_travels_with_the_bundle(cli: Any, project: Path, tmp_path: Path) -> None:
+    for name in ("own", "other"):
+        make_key(tmp_path / f"{name}.pem")
+    with (project / "cloudmodel.yaml").open("a") as file:
+        file.write(f"bundles: {tmp_path / 'shared'}\n")
+    assert cli("package", "--sign", str(tmp_path / "nowhere.pem")).code == 2
+    document = cli("package", "--sign", str(tmp_path / "own.pem"), "--push", "-j").json
+    assert document["signed"] is True
+    shutil.rmtree(project / ".cloudmodel/bundles")
+    kept = str(tmp_path / f"shared/sha256/{document['digest'][7:]}.tar.gz")
+    for words in ([], [document["digest"]], [kept]):
+        ran = cli("verify", *words, "--key", str(tmp_path / "own.pub"), "-j")
+        assert ran.json["signed"] == {"present": True, "verified": True}
+    assert cli("verify", kept, "-j").json["signed"] == {"present": True, "verified": False}
+    assert cli("verify", kept, "--key", str(tmp_path / "other.pub")).code == 14
+    assert cli("verify", kept, "--key", str(tmp_path / "own.pem")).code == 2
+    Path(f"{kept}.sig").unlink()
+    assert cli("verify", kept, "--key", str(tmp_path / "own.pub")).code == 14
+
+
 @pytest.mark.parametrize("which", ["path", "digest", "newest"])
 def test_a_bundle_is_named_by_path_by_digest_or_not_at_all(cli: Any, bundle: dict[str, Any], which: str) -> None:
     words = {"path": [bundle["bundle"]], "digest": [bundle["digest"]], "newest": []}[which]

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from cloudmodel.bundle import archive, signing
 from cloudmodel.bundle.manifest import Finding, Scan
+from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.deploy.engines import Options
 from cloudmodel.engine.lock import StackLock
@@ -81,12 +85,44 @@ def a_bundle_whose_gate_was_not_met(place: Any, _: pytest.MonkeyPatch) -> Iterat
     yield
 
 
+def _demands(place: Any, digest: str) -> None:
+    """A stack whose bundles must be signed by a key of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (place.folder / "release.pub").write_bytes(pem)
+    place.write("__main__.py", BUILD)
+    place.write(
+        "Pulumi.local.yaml",
+        f"config:\n  cloudmodel:target: local\n  cloudmodel:signed: release.pub\n  cloudmodel:bundle: {digest}\n",
+    )
+
+
+@contextmanager
+def a_bundle_that_is_not_signed(place: Any, _: pytest.MonkeyPatch) -> Iterator[None]:
+    _demands(place, place.bundle(b"unsigned"))
+    yield
+
+
+@contextmanager
+def a_bundle_that_another_signed(place: Any, _: pytest.MonkeyPatch) -> Iterator[None]:
+    digest = place.bundle(b"signed")
+    store = open_store(".cloudmodel/bundles", base=place.folder)
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (place.folder / "other.pem").write_bytes(pem)
+    store.attach(digest, signing.sign(archive.read_manifest(store.get(digest)), place.folder / "other.pem"))
+    _demands(place, digest)
+    yield
+
+
 ROWS: list[tuple[str, Spoil, int, list[str]]] = [
     ("a wrong passphrase", another_passphrase, 3, ["passphrase", "PULUMI_CONFIG_PASSPHRASE"]),
     ("a stack that is locked", another_run, 16, ["destroy by", socket.gethostname(), "for ", "state unlock", "--id"]),
     ("a bundle that the store lacks", a_bundle_that_is_nowhere, 2, [NOWHERE, "package --push"]),
     ("a bundle that was found unsafe", a_bundle_that_was_found_unsafe, 14, ["unsafe", "pickle-global", "sha256:"]),
     ("a bundle whose gate was not met", a_bundle_whose_gate_was_not_met, 15, ["undecidable", "cloudmodel optimize"]),
+    ("a bundle that is not signed", a_bundle_that_is_not_signed, 14, ["not signed", "package --sign"]),
+    ("a bundle that another signed", a_bundle_that_another_signed, 14, ["signed with another key", "sha256:"]),
     ("a bundle that was changed", a_bundle_that_was_changed, 14, ["has the bytes of", "package"]),
 ]
 

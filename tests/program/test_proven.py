@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 import bundle_parts
+import states
+from cloudmodel.bundle import archive, signing
 from cloudmodel.bundle.manifest import Manifest
-from cloudmodel.core.errors import CloudmodelError
+from cloudmodel.bundle.store import open_store
+from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel
+from cloudmodel.deploy import rollback
+from cloudmodel.engine.state import Resource, State
+from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.optimize.gate import Verdict
 from cloudmodel.program import proven
+from cloudmodel.settings.load import load_stack
 from cloudmodel.settings.model import Evaluate, Model, Optimize, Project
 
 DIGEST = f"sha256:{'1' * 64}"
@@ -94,3 +104,46 @@ def test_the_program_asks_for_the_proof_before_it_declares_anything(
     pinned = bundle(parity=honest.parity.model_copy(update={"passed": False}))
     with pytest.raises(Exception, match="does not answer as the original"):
         evaluate(bundle=pinned)
+
+
+def test_a_bundle_signed_by_the_stacks_key_is_planned_with_and_a_changed_one_is_not(
+    tmp_path: Path, honest: Manifest
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pub").write_bytes(pem)
+    store = open_store("bundles", base=tmp_path)
+    digest = store.put(bundle_parts.pack(tmp_path / "in", tmp_path / "a.tar.gz"))
+    store.attach(digest, signing.sign(archive.read_manifest(store.get(digest)), tmp_path / "key.pem"))
+    placed = project().model_copy(update={"folder": tmp_path})
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {'cloudmodel:target': local}\n")
+    for named in ("key.pub", str(tmp_path / "key.pub"), pem.decode(), False):
+        settings = load_stack(placed, "dev").model_copy(update={"signed": named})
+        proven.require_signed(placed, settings, store, digest)
+    # Whoever may write the store and the pin packs other weights under the manifest that was signed.
+    signed = archive.read_manifest(store.get(digest))
+    signature = store.signature(digest)
+    (tmp_path / "in/labels.txt").write_bytes(b"one\nzero\n")
+    swapped = tmp_path / "b.tar.gz"
+    repack(tmp_path / "in", signed, swapped)
+    other = store.put(swapped)
+    assert signature is not None
+    store.attach(other, signature)
+    demanding = load_stack(placed, "dev").model_copy(update={"signed": "key.pub"})
+    with pytest.raises(BundleChanged, match=r"labels\.txt has changed"):
+        proven.require_signed(placed, demanding, store, other)
+    # A rollback evaluates no program.
+    store.attach(other, b"{}")
+    stack = Resource(states.ROOT, STACK_TYPE, custom=False, outputs={"bundle_digest": other})
+    located = placed.model_copy(update={"bundles": "bundles"})
+    with pytest.raises(UnsafeModel):
+        rollback.prepared(State("digits", "dev", (stack,)), located, demanding, {})
+
+
+def repack(folder: Path, manifest: Manifest, target: Path) -> None:
+    """An archive whose files are not what its manifest says."""
+    (folder / "manifest.json").write_bytes(archive.encode_manifest(manifest))
+    with tarfile.open(target, "w:gz") as file:
+        for name in ("manifest.json", *(entry.path for entry in manifest.files)):
+            file.add(folder / name, name)

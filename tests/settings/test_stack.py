@@ -111,6 +111,7 @@ def test_what_a_stack_on_aws_needs(stack_of: Any) -> None:
         ("cloudmodel:instance: c7i.large", "cloudmodel:instance: is not an endpoint instance type"),
         ("cloudmodel:instance: ml.t2.medium", "ml.t2.medium is burstable"),
         ("cloudmodel:instance: ml.inf2.xlarge", "no image serves the layout onnxruntime on ml.inf2.xlarge"),
+        ("cloudmodel:signed: true", "cloudmodel:signed: must name the public key"),
         ("cloudmodel:bundle: sha256:12", "cloudmodel:bundle: must be a digest"),
         ("cloudmodel:scaling: {min: 3, max: 2}", "min 3 is larger than max 2"),
         ("cloudmodel:scaling: {min: 0}", "cloudmodel:scaling.min: must be at least 1"),
@@ -277,8 +278,6 @@ def test_what_goes_with_a_mode_is_taken(local_stack: Any, lines: str) -> None:
     [
         ("cloudmodel:cloud: azure", "cloud"),
         ("cloudmodel:mode: inference-components", "mode"),
-        ("cloudmodel:signed: true", "signed"),
-        ("cloudmodel:signed: a public key", "signed"),
         ("cloudmodel:policies: {level: mandatory}", "policies.level"),
         ("cloudmodel:policies: {exempt: [{rule: P01, until: 2027-01-31, reason: x}]}", "policies.exempt"),
     ],

@@ -29,16 +29,36 @@ def store(project: Project, *, shared: bool = False) -> BundleStore:
 def find(context: Context, reference: str | None) -> Path:
     """The path of an archive or of an unpacked bundle. Raises UsageError where there is none."""
     if reference is not None and not DIGEST.fullmatch(reference):
-        path = Path(reference)
-        if not path.exists():
-            raise UsageError("no such bundle", where=reference, hint="cloudmodel package")
-        return path
+        return _existing(reference)
+    place, digest = _kept(context, reference)
+    return place.get(digest)
+
+
+def find_signed(context: Context, reference: str | None) -> tuple[Path, bytes | None]:
+    """As `find`, with its signature: the file beside it, or the store's; None where it has none."""
+    from cloudmodel.bundle.store import read_signature
+
+    if reference is not None and not DIGEST.fullmatch(reference):
+        return _existing(reference), read_signature(Path(reference))
+    place, digest = _kept(context, reference)
+    return place.get(digest), place.signature(digest)
+
+
+def _existing(reference: str) -> Path:
+    path = Path(reference)
+    if not path.exists():
+        raise UsageError("no such bundle", where=reference, hint="cloudmodel package")
+    return path
+
+
+def _kept(context: Context, reference: str | None) -> tuple[BundleStore, str]:
+    """The first of the project's stores that has the bundle, and its digest."""
     project = context.project()
     places = [store(project)] if project.bundles == LOCAL else [store(project), store(project, shared=True)]
     for place in places:
         digest = reference or place.newest(project.name)
         if digest is not None and place.has(digest):
-            return place.get(digest)
+            return place, digest
     what = f"bundle {reference}" if reference else "bundle yet"
     raise UsageError(f"the project has no {what}", where=str(project.folder), hint="cloudmodel package")
 

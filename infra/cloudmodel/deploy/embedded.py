@@ -136,7 +136,7 @@ class EmbeddedEngine:
         version = rollback.chosen(to, served, rollback.revision_of(state), self._stack)
         with self._session(state, options, events, bound=False) as session:
             live = Proof(self._project, self._settings, session.cloud).instances(state)
-            earlier = rollback.prepared(states[version], self._project, live)
+            earlier = rollback.prepared(states[version], self._project, self._settings, live)
             result = engine.restore(
                 session.run, MemoryRecorder(state), session.events, earlier, preview=True, stop=self._stopped
             )

@@ -14,7 +14,8 @@ from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Diagnostic, Events
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.engine.values import rewritten, signature
-from cloudmodel.settings.model import Project
+from cloudmodel.program import proven
+from cloudmodel.settings.model import Project, StackSettings
 
 READS = ("Describe", "Get", "Head", "List")
 CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
@@ -62,13 +63,16 @@ def outputs_of(state: State) -> Mapping[str, Any]:
     return next((each.outputs for each in state.resources if each.type == STACK_TYPE), {})
 
 
-def prepared(earlier: State, project: Project, live: Mapping[str, int]) -> State:
+def prepared(earlier: State, project: Project, settings: StackSettings, live: Mapping[str, int]) -> State:
     """`earlier` with what only this machine and this moment know: where its bundles lie, and how many instances run.
 
     A fleet that scales begins with its `live` count by variant, so that going back never shrinks a busy one. Raises
-    the errors of the bundle store.
+    the errors of the bundle store, and UnsafeModel for a bundle that is not signed as `cloudmodel:signed` demands.
     """
     store = open_store(project.bundles, base=project.folder)
+    digest = outputs_of(earlier).get("bundle_digest")
+    if digest:
+        proven.require_signed(project, settings, store, digest)
     bounds = next((each.inputs for each in earlier.resources if each.type == TARGET), None)
     entries: Iterable[Resource] = (
         replace(each, inputs=rewritten(each.inputs, lambda node: _found(node, store))) for each in earlier.resources

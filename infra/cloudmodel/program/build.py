@@ -27,7 +27,7 @@ def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live
 
     `standing` tells what autoscaling has made of the endpoint, None where there is none.
     Raises ProjectInvalid, SettingsInvalid, StackNotFound, UsageError where there is no bundle, the errors of the
-    bundle store, and UnsafeModel and GateNotMet where the bundle is not proved (`proven.require`).
+    bundle store, and UnsafeModel and GateNotMet where the bundle is not proved (`proven`).
     """
     import pulumi
     import pulumi_aws as aws
@@ -35,6 +35,7 @@ def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live
     project = load_project(folder)
     settings = load_stack(project, pulumi.get_stack())
     digest, archive = resolve_bundle(project, settings)
+    proven.require_signed(project, settings, open_store(project.bundles, base=project.folder), digest)
     manifest = read_manifest(archive)
     proven.require(project, digest, manifest)
     deployment = Deployment(

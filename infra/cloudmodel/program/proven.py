@@ -11,15 +11,30 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
+from cloudmodel.bundle import signing
 from cloudmodel.bundle.manifest import Manifest
+from cloudmodel.bundle.store import BundleStore
 from cloudmodel.core.errors import GateNotMet, UnsafeModel
-from cloudmodel.settings.model import Project
+from cloudmodel.settings.model import Project, StackSettings
 
 OPTIMIZATION = "optimization"
 """Where a manifest's metadata hold what `optimize` proved."""
 MET = "met"
 """What a gate that was met says of itself."""
 PIN = "and pin the digest it prints: cloudmodel:bundle in Pulumi.<stack>.yaml"
+
+
+def require_signed(project: Project, settings: StackSettings, store: BundleStore, digest: str) -> None:
+    """Raises UnsafeModel for a bundle that is unsigned, changed, or signed by another key than `cloudmodel:signed`
+    demands, UsageError for a key that is none. Every file is held against the signed manifest: a pin proves only that
+    the archive is the one that somebody pinned."""
+    key = settings.signed
+    if not isinstance(key, str):
+        return
+    where = f"{settings.path.name}: cloudmodel:signed"
+    pem = key.encode() if key.lstrip().startswith(signing.PEM) else signing.read_key(project.folder / key)
+    signing.public_key(pem, where=where)
+    signing.verified(store.get(digest), store.signature(digest), pem, where=digest)
 
 
 def require(project: Project, digest: str, manifest: Manifest) -> None:

@@ -91,7 +91,14 @@ def _ecr(value: str) -> str:
     return value
 
 
+def _a_key(value: bool | str) -> bool | str:
+    if value is True:
+        raise ValueError("must name the public key: its file, or the PEM text itself")
+    return value
+
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+PublicKey = Annotated[bool | Text, AfterValidator(_a_key)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Seconds = Annotated[int, Field(ge=0, le=3600)]

@@ -29,6 +29,7 @@ from cloudmodel.settings.fields import (
     Metric,
     Percent,
     PolicyArn,
+    PublicKey,
     Region,
     RoleArn,
     SecurityGroup,
@@ -257,7 +258,8 @@ class StackFile(Settings):
     ] = Field(default={})
     """Variables of the container. AWS shows them to whoever may describe the model: never a secret."""
     timeouts: Timeouts = Timeouts()
-    signed: bool | Text = False
+    signed: PublicKey = False
+    """The public key that a bundle must be signed by: its file, from the project's folder, or the PEM text itself."""
     protect: bool = False
     """The stack's bucket, key and endpoint cannot be deleted or replaced."""
     tags: Annotated[dict[TagKey, TagValue], at_most("sagemaker", "TagList", less=OWN_TAGS)] = Field(default={})

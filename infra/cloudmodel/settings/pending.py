@@ -11,7 +11,6 @@ from cloudmodel.settings.model import StackFile
 DONE: Mapping[str, tuple[Any, ...]] = {
     "cloud": ("aws",),
     "mode": ("realtime", "serverless", "async"),
-    "signed": (False,),
     "policies.level": ("advisory",),
     "policies.exempt": ((),),
 }

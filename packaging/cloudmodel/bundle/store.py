@@ -1,6 +1,7 @@
 """Bundles kept by digest, in a folder or under an S3 prefix.
 
 ROOT/sha256/<hex>.tar.gz     an archive; never changed once it is there
+ROOT/sha256/<hex>.tar.gz.sig its signature, if it has one; another key may sign it again
 ROOT/newest/<name>           the digest of the last bundle that was put under this name
 """
 
@@ -13,9 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from cloudmodel.bundle import signing
 from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.core import files
-from cloudmodel.core.errors import BundleChanged, CloudmodelError, CredentialsMissing, ProjectInvalid, UsageError
+from cloudmodel.core.errors import (
+    BundleChanged,
+    CloudmodelError,
+    CredentialsMissing,
+    ProjectInvalid,
+    UnsafeModel,
+    UsageError,
+)
 from cloudmodel.core.naming import DIGEST
 
 CACHE = Path(".cloudmodel") / "caches" / "bundles"
@@ -42,6 +51,12 @@ class BundleStore(Protocol):
 
     def newest(self, name: str) -> str | None:
         """The digest of the last bundle put under `name`."""
+
+    def attach(self, digest: str, signature: bytes) -> None:
+        """Keep the signature of a bundle that is there, in place of an earlier one."""
+
+    def signature(self, digest: str) -> bytes | None:
+        """The signature of a bundle, which is only as good as the key it is verified with; None where it has none."""
 
 
 def open_store(location: str, *, base: Path, client: Any = None) -> BundleStore:
@@ -94,6 +109,13 @@ class FolderStore:
             return None
         return digest if DIGEST.fullmatch(digest) and self.has(digest) else None
 
+    def attach(self, digest: str, signature: bytes) -> None:
+        with _disk_errors(self.location):
+            files.write_bytes(signing.beside(self._path(digest)), signature)
+
+    def signature(self, digest: str) -> bytes | None:
+        return read_signature(self._path(digest))
+
     def _path(self, digest: str) -> Path:
         return self.root / "sha256" / f"{_hex(digest)}.tar.gz"
 
@@ -144,6 +166,18 @@ class S3Store:
                 return None
             digest = answer["Body"].read(100).decode("ascii", "replace").strip()
         return digest if DIGEST.fullmatch(digest) and self.has(digest) else None
+
+    def attach(self, digest: str, signature: bytes) -> None:
+        with self._errors():
+            self._client.put_object(Bucket=self._bucket, Key=self._key(digest) + signing.SUFFIX, Body=signature)
+
+    def signature(self, digest: str) -> bytes | None:
+        with self._errors():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(digest) + signing.SUFFIX)
+            except self._client.exceptions.NoSuchKey:
+                return None
+            return _bounded(answer["Body"].read(signing.MAX_SIGNATURE + 1), self.location)
 
     @property
     def _client(self) -> Any:
@@ -249,6 +283,22 @@ def _disk_errors(where: str) -> Iterator[None]:
         ) from error
 
 
+def read_signature(bundle: Path) -> bytes | None:
+    """The signature that lies beside a bundle; None where there is none. Raises UnsafeModel for a monstrous one."""
+    path = signing.beside(bundle)
+    try:
+        with path.open("rb") as file:
+            return _bounded(file.read(signing.MAX_SIGNATURE + 1), str(path))
+    except FileNotFoundError:
+        return None
+
+
+def _bounded(signature: bytes, where: str) -> bytes:
+    if len(signature) > signing.MAX_SIGNATURE:
+        raise UnsafeModel(f"A signature of more than {signing.MAX_SIGNATURE:,} bytes", where=where)
+    return signature
+
+
 def _absent(digest: str, location: str) -> UsageError:
     return UsageError(f"There is no bundle {digest}", where=location, hint=ABSENT)
 
@@ -275,4 +325,4 @@ def _copy_verified(reader: Any, writer: Any, digest: str, where: str) -> None:
         )
 
 
-__all__ = ["BundleStore", "FolderStore", "S3Store", "open_store"]
+__all__ = ["BundleStore", "FolderStore", "S3Store", "open_store", "read_signature"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,17 +11,17 @@ from cloudmodel.cli import options
 from cloudmodel.cli.context import PRIVATE, Context
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cloudmodel.serving.package import ModelSource
     from cloudmodel.settings.model import Project
 
 
 @options.verb("package", exits=(3, 12, 14, 15))
 @click.option("--push", is_flag=True, help="Also put it where `bundles` in cloudmodel.yaml says.")
+@click.option("--sign", type=click.Path(path_type=Path), metavar="KEY", help="Sign it with this private key (PEM).")
 @click.option("--register", is_flag=True, help="Push it, and register it in SageMaker's model registry.")
-def command(context: Context, push: bool, register: bool) -> None:
+def command(context: Context, push: bool, sign: Path | None, register: bool) -> None:
     """Scan, load and export the model, prove parity, and keep the bundle by its digest."""
+    from cloudmodel.bundle import signing
     from cloudmodel.cli import bundles
     from cloudmodel.cli.output import emit, say
     from cloudmodel.cli.progress import reporting
@@ -30,18 +31,29 @@ def command(context: Context, push: bool, register: bool) -> None:
 
     project = context.project()
     private_folder(project.folder / PRIVATE)
+    if sign:
+        signing.require_private_key(sign)  # a key that is none is found before the work and not after it
     with reporting(debug=context.debug) as report:
         packaged = package(model_source(project), bundles.store(project), report)
+    kept = bundles.store(project)
+    if sign:
+        kept.attach(packaged.digest, signing.sign(packaged.manifest, sign))
+    signature = kept.signature(packaged.digest)
     push = push or register
     if push:
-        bundles.store(project, shared=True).put(packaged.archive)
+        shared = bundles.store(project, shared=True)
+        shared.put(packaged.archive)
+        if signature is not None:
+            shared.attach(packaged.digest, signature)
     registered = registry.register(packaged, project.bundles) if register else None
     if context.json:
         pushed = project.bundles if push else None
-        more = {"pushed": pushed, "registered": registered.arn if registered else None}
+        more = {"pushed": pushed, "registered": registered.arn if registered else None, "signed": signature is not None}
         emit("package", {**bundles.as_json(packaged.archive, packaged.manifest), **more})
         return
     say(bundles.summary(packaged.archive, packaged.manifest))
+    if sign:
+        say(f"signed with {sign}")
     if push:
         say(f"pushed to {project.bundles}")
     if registered:

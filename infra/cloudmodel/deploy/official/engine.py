@@ -126,7 +126,7 @@ class OfficialEngine:
         with self._session(options, events, create=False) as session:
             version = chosen(to, served, revision_of(session.state), self._name)
             live = Proof(self._project, self._settings, session.cloud).instances(session.state)
-            goal = prepared(earlier[version - 1], self._project, live)
+            goal = prepared(earlier[version - 1], self._project, self._settings, live)
             result = rollback.preview(session, goal, self._stopped, parallel=options.parallel or PARALLEL)
             outcome = self._outcome(session, result, options)
             self._goal = Goal(version, goal, plan_of(result.steps))
