@@ -11,9 +11,20 @@ import pytest
 
 import onnx_models
 from cloudmodel.bundle import golden, parity
-from cloudmodel.bundle.manifest import Signature, Tensor
+from cloudmodel.bundle.manifest import Golden, Parity, Signature, Tensor
 from cloudmodel.core.errors import GateNotMet, ModelUnreadable, ProjectInvalid, Unsupported
-from cloudmodel.formats import onnx, samples
+from cloudmodel.formats import onnx_original, samples
+from cloudmodel.formats.asking import ask
+from cloudmodel.formats.original import Asked, Job
+
+
+def prove(model: Path, bundle: Path) -> tuple[Parity, Golden | None, Asked]:
+    """What `package` does in a child and after it, in this process."""
+    original = onnx_original.open_model(Job("onnx", model))
+    asked = ask(original, original.signature, where=str(model))
+    found, kept = parity.prove(asked, bundle, where=str(model))
+    return found, kept, asked
+
 
 ECHO = """
 import io
@@ -59,19 +70,19 @@ def test_answers_that_differ_fail_the_gate(tmp_path: Path, answer: str, passes: 
     model = onnx_models.linear(tmp_path / "m.onnx")
     bundle = _bundle(tmp_path / "bundle", ECHO.replace("ANSWER", answer))
     if passes:
-        found, sizes, kept = parity.prove(model, bundle, onnx.signature(model))
+        found, kept, asked = prove(model, bundle)
         assert found.passed
         assert found.samples == sum(samples.BATCHES)
         assert found.agreement == 1.0
         assert found.max_abs_error < 1e-5
-        assert sizes == {"batch": 1}
+        assert asked.sizes[0] == {"batch": 1}
         assert kept is not None
         request, expected = (golden.arrays((bundle / name).read_bytes()) for name in (kept.request, kept.answer))
         (answered,) = expected.values()
         assert np.allclose(answered, request["x"] @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10))
         return
     with pytest.raises(GateNotMet, match="answers differently") as caught:
-        parity.prove(model, bundle, onnx.signature(model))
+        prove(model, bundle)
     assert caught.value.code == 15
     assert caught.value.details["parity"]["passed"] is False
 
@@ -88,7 +99,7 @@ def test_answers_that_differ_fail_the_gate(tmp_path: Path, answer: str, passes: 
 def test_serving_code_that_fails_says_why(tmp_path: Path, code: str, words: str) -> None:
     model = onnx_models.linear(tmp_path / "m.onnx")
     with pytest.raises(GateNotMet, match=words):
-        parity.prove(model, _bundle(tmp_path / "bundle", code), onnx.signature(model))
+        prove(model, _bundle(tmp_path / "bundle", code))
 
 
 def test_a_model_that_runs_with_nothing_asks_for_real_inputs(tmp_path: Path) -> None:
@@ -103,7 +114,7 @@ def test_a_model_that_runs_with_nothing_asks_for_real_inputs(tmp_path: Path) -> 
         [onnx_models.weight("shape", np.array([-1, 13]))],
     )
     with pytest.raises(ModelUnreadable, match="none of the inputs tried") as caught:
-        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
+        prove(model, _bundle(tmp_path / "bundle", ""))
     assert "evaluate.data" in str(caught.value.hint)
 
 
@@ -131,10 +142,10 @@ def _endless(path: Path) -> Path:
 
 
 def test_a_model_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "TIMEOUT", 0.1)
+    monkeypatch.setattr(onnx_original, "TIMEOUT", 0.1)
     model = _endless(tmp_path / "m.onnx")
     with pytest.raises(ModelUnreadable, match="no answer"):
-        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
+        prove(model, _bundle(tmp_path / "bundle", ""))
 
 
 def test_ctrl_c_stops_a_model_that_never_ends(tmp_path: Path) -> None:
@@ -144,14 +155,14 @@ def test_ctrl_c_stops_a_model_that_never_ends(tmp_path: Path) -> None:
     interrupt = threading.Timer(0.5, lambda: signal.pthread_kill(main, signal.SIGINT))
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
-        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
+        prove(model, _bundle(tmp_path / "bundle", ""))
 
 
 def test_answers_too_large_to_compare_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "MAX_BYTES", 200)
     model = onnx_models.linear(tmp_path / "m.onnx", matrix=np.ones((4, 100), np.float32))
     with pytest.raises(Unsupported, match="answer of this model takes"):
-        parity.prove(model, _bundle(tmp_path / "bundle", ""), onnx.signature(model))
+        prove(model, _bundle(tmp_path / "bundle", ""))
 
 
 def test_the_same_seed_gives_the_same_inputs() -> None:

@@ -17,7 +17,7 @@ from onnx import TensorProto as T
 from onnx import helper
 
 import onnx_models
-from cloudmodel.bundle import archive, parity
+from cloudmodel.bundle import archive
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.core.errors import (
     CloudmodelError,
@@ -29,6 +29,8 @@ from cloudmodel.core.errors import (
     UsageError,
 )
 from cloudmodel.core.progress import Progress
+from cloudmodel.formats import opening
+from cloudmodel.formats.original import Job
 from cloudmodel.serving import onnxruntime as layout
 from cloudmodel.serving.package import ModelSource, package
 
@@ -264,8 +266,8 @@ def test_a_model_that_changes_after_the_scan_is_scanned_again(
     model = onnx_models.linear(tmp_path / "m.onnx")
     (tmp_path / "other").mkdir()
     hostile = _custom(tmp_path / "other").read_bytes()
-    loaded: list[Path] = []
-    monkeypatch.setattr(parity, "prove", lambda *arguments, **_: loaded.append(arguments[0]))
+    loaded: list[Job] = []
+    monkeypatch.setattr(opening, "open_model", lambda job, *_, **__: loaded.append(job))
 
     def swap(progress: Progress) -> None:
         if progress.task == "scan":

@@ -26,15 +26,12 @@ MOST = 1 << 20
 
 def keep(folder: Path, request: Arrays, answer: Arrays, *, absolute: float, relative: float) -> Golden | None:
     """Write the two into a bundle's folder; None, and nothing is written, where one of them is too large."""
-    import numpy as np
-
     files = {folder / REQUEST: request, folder / ANSWER: answer}
     if any(sum(array.nbytes for array in arrays.values()) > MOST for arrays in files.values()):
         return None
     (folder / REQUEST).parent.mkdir(exist_ok=True)
     for path, arrays in files.items():
-        plain = {name: array.astype(np.str_) if array.dtype == object else array for name, array in arrays.items()}
-        samples.write_npz(path, plain)
+        samples.write_npz(path, samples.plain(arrays))
     return Golden(request=REQUEST, answer=ANSWER, content_type=CONTENT_TYPE, absolute=absolute, relative=relative)
 
 

@@ -61,6 +61,8 @@ NAMES = {
     "html": "a web page",
     "unknown": "of no kind that is known here",
 }
+REFINED = ("zip", "pickle", "gzip", "bzip2", "xz", "lzma", "lz4", "zlib", "hdf5", "unknown")
+"""Kinds of which only a look inside tells what they are."""
 HINTS = {
     "git-lfs": "fetch the file itself with: git lfs pull",
     "html": "a download was answered with a page; download the file again",
@@ -93,6 +95,17 @@ def detect(path: Path) -> str:
     finally:
         os.close(descriptor)
     return sniff(head, status.st_size) if head else "empty"
+
+
+def folder(path: Path) -> str | None:
+    """The format that a folder as a whole is of, by the names that its writer gives: `savedmodel`, `huggingface`;
+    None where it is just a folder."""
+    if (path / "saved_model.pb").is_file():
+        return "savedmodel"
+    weights = ("*.safetensors", "pytorch_model*.bin")
+    if (path / "config.json").is_file() and any(next(path.glob(pattern), None) for pattern in weights):
+        return "huggingface"
+    return None
 
 
 def sniff(head: bytes, size: int) -> str:

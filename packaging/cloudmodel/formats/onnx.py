@@ -6,14 +6,13 @@ import contextlib
 import math
 import mmap
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import onnx_header, onnx_weights
+from cloudmodel.formats.copying import copy_file
 from cloudmodel.formats.model import Finding, Model, Signature, Tensor
 from cloudmodel.formats.onnx_header import Header, TensorInfo, ValueInfo
 from cloudmodel.formats.wire import Broken
@@ -91,11 +90,11 @@ def export(path: Path, folder: Path) -> Path:
     link or from outside the model's folder. Raises UnsafeModel, ModelUnreadable.
     """
     target = folder / MODEL_FILE
-    _copy(path.resolve(), target)
+    copy_file(path.resolve(), target)
     for name in external_files(read_header(target)):
         if reason := _why_unsafe(name, path.name):
             raise UnsafeModel(f"Weights file {name!r} {reason}", where=str(path))
-        _copy(path.parent / name, folder / name)
+        copy_file(path.parent / name, folder / name)
     return target
 
 
@@ -281,15 +280,6 @@ def _tensor(value: ValueInfo, path: Path) -> Tensor:
         )
     named = tuple(size if size is not None else f"{value.name}_{place}" for place, size in enumerate(value.shape))
     return Tensor(name=value.name, dtype=dtype, shape=named)
-
-
-def _copy(source: Path, target: Path) -> None:
-    try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError as error:
-        raise UnsafeModel(f"Cannot copy the model: {error.strerror}", where=str(source)) from None
-    with os.fdopen(descriptor, "rb") as reader, files.replacing(target) as writer:
-        shutil.copyfileobj(reader, writer, files.CHUNK)
 
 
 def _line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""ONNX files as the techniques read, count and write them. Imports onnx: nothing here is needed to read a recipe."""
+"""ONNX files as exporters and techniques read, count and write them. Imports onnx: in edge modules only."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from onnx import external_data_helper, numpy_helper
 
 from cloudmodel.core import files
 from cloudmodel.core.errors import StepFailed
+from cloudmodel.formats.model import Signature, Tensor
 
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
@@ -73,6 +74,29 @@ def save(model: Any, folder: Path) -> Path:
     else:
         files.write_bytes(target, model.SerializeToString(deterministic=True))
     return target
+
+
+def declare(path: Path, signature: Signature, ir_version: int) -> None:
+    """Write the signature's own words for open dimensions into an exported file, and an IR version of at most
+    `ir_version`; the weights beside it are not read.
+
+    Raises StepFailed where the file has other inputs or outputs, or fixes a dimension that the model leaves open.
+    """
+    model = load(path, weights=False)
+    model.ir_version = min(model.ir_version, ir_version)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    for values, tensors, what in (
+        (inputs, signature.inputs, "inputs"),
+        (model.graph.output, signature.outputs, "outputs"),
+    ):
+        names, wanted = [value.name for value in values], [tensor.name for tensor in tensors]
+        if names != wanted:
+            raise StepFailed(f"the file has the {what} {names}, the model {wanted}")
+        for value, tensor in zip(values, tensors, strict=True):
+            _declare(value, tensor, what == "inputs")
+        files.write_bytes(path, model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(str(path))  # by its path: weights beside it are looked for there
 
 
 def census(path: Path) -> Census:
@@ -169,6 +193,21 @@ def name_nodes(model: Any) -> None:
 def array_of(tensor: Any) -> Any:
     """An initializer's values as a numpy array."""
     return numpy_helper.to_array(tensor)
+
+
+def _declare(value: Any, tensor: Tensor, given: bool) -> None:
+    form = value.type.tensor_type
+    if given and form.HasField("shape"):
+        for dimension, size in zip(form.shape.dim, tensor.shape, strict=True):
+            if isinstance(size, str) and dimension.HasField("dim_value"):
+                raise StepFailed(f"the exporter fixed {size!r} of input {tensor.name!r} to {dimension.dim_value}")
+    del form.shape.dim[:]
+    for size in tensor.shape:
+        dimension = form.shape.dim.add()
+        if isinstance(size, str):
+            dimension.dim_param = size
+        else:
+            dimension.dim_value = size
 
 
 def _copy(node: Any) -> Any:

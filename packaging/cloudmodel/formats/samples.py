@@ -134,6 +134,31 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
+def plain(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """The arrays as an npz can hold them: strings in numpy's fixed-width type."""
+    import numpy as np
+
+    return {name: array.astype(np.str_) if array.dtype == object else array for name, array in arrays.items()}
+
+
+def read_npz(path: Path) -> Arrays:
+    """Every array of an npz file by name; nothing in it is unpickled. Raises OSError, ValueError."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as data:
+        return {name: data[name] for name in data.files}
+
+
+def sizes_of(signature: Signature, request: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """The size that every symbol of the inputs has in a request."""
+    return {
+        symbol: size
+        for tensor in signature.inputs
+        for symbol, size in zip(tensor.shape, request[tensor.name].shape, strict=True)
+        if isinstance(symbol, str)
+    }
+
+
 def rows(arrays: Mapping[str, NDArray[Any]], signature: Signature, batch: int, start: int) -> Arrays:
     """`batch` rows of each array (or as many as the model's fixed first dimension asks for), from row `start` on and
     around the end."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import detect, onnx
 from cloudmodel.formats.model import Finding, Frozen, Scan, Verdict
 from cloudmodel.formats.scanning import walk
 
-PACKAGED = ("onnx",)
-"""The formats that can be packaged."""
-
+ONNX = ("onnx",)
 UNREADABLE = "unreadable"
 RULES: Mapping[str, Verdict] = {
     UNREADABLE: "unknown",
@@ -40,6 +40,8 @@ RULES: Mapping[str, Verdict] = {
     "python-operator": "unsafe",
 }
 """What each rule's finding makes of the verdict; the worst one counts."""
+TRUSTABLE = frozenset({"unlisted-import", "dangerous-import", "pickle-call", "python-code", "keras-code"})
+"""What a user may take on: code that the file names. What is broken or hides something stays refused."""
 HINTS: Mapping[str, str] = {
     "external-missing": "put the weights file beside the model, under the name that it was exported with",
     "external-link": 'put the weights file itself beside the model: cp --remove-destination "$(realpath FILE)" FILE',
@@ -122,20 +124,23 @@ def scan(path: Path, *, companion: bool = False) -> ScannedFile:
     return _judged(path, kind, [Finding(rule="not-scanned", location="file", detail=detail)])
 
 
-def require_clean(result: ScannedFile) -> None:
-    """Raises Unsupported for a file of another format, ModelUnreadable for one that is empty, cut short or not what
-    its name says, UnsafeModel with the findings for every other verdict that is not clean."""
+def require_clean(result: ScannedFile, *, kinds: Collection[str] | None = ONNX, trusted: Collection[str] = ()) -> None:
+    """Raises Unsupported for a file that is none of `kinds` (None: whatever it is), ModelUnreadable for one that is
+    empty, cut short or not what its name says, UnsafeModel with the findings for every other verdict that is not clean.
+
+    A file whose digest (`sha256:<hex>`) is `trusted` may call what it likes; its structure must be whole.
+    """
     where = result.path
     hint = detect.HINTS.get(result.format)
-    if result.format not in PACKAGED:
+    if kinds is not None and result.format not in kinds:
         what = f"This is {detect.describe(result.format)}, not a model that can be packaged"
         if result.format in ("empty", "text", "html", "git-lfs", "unknown") or where.endswith(".onnx"):
             raise ModelUnreadable(what, where=where, hint=hint or "export the model again as ONNX")
         raise Unsupported(what, where=where, hint="export it to ONNX; other formats are not taken yet")
     if result.verdict == "clean":
         return
-    first = result.findings[0]
-    details = {"findings": [finding.model_dump() for finding in result.findings]}
+    first = next((finding for finding in result.findings if finding.rule not in TRUSTABLE), result.findings[0])
+    details: dict[str, Any] = {"findings": [finding.model_dump() for finding in result.findings]}
     if first.rule == UNREADABLE:
         raise ModelUnreadable(
             f"The model cannot be read: {first.detail}",
@@ -143,11 +148,18 @@ def require_clean(result: ScannedFile) -> None:
             hint="copy or export the file again",
             details=details,
         )
+    hint = HINTS.get(first.rule, "export the model again from a source that you trust")
+    if first.rule in TRUSTABLE:
+        digest = f"sha256:{files.sha256(Path(where))}"
+        if digest in trusted:
+            return
+        details["digest"] = digest
+        hint = f"{hint}; where you know what it runs: package --trust {digest}"
     more = len(result.findings) - 1
     raise UnsafeModel(
         f"The scan says {result.verdict}: {first.detail}" + (f" (and {more} more)" if more else ""),
         where=f"{where}: {first.location}",
-        hint=HINTS.get(first.rule, "export the model again from a source that you trust"),
+        hint=hint,
         details=details,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cloudmodel.core import files
+from cloudmodel.serving.layout import Content
 
 RUNTIME = Path(__file__).parent / "runtime"
 INFERENCE = '''"""The functions that the container calls; see cloudmodel_runtime.handlers."""
@@ -20,8 +21,8 @@ __all__ = ["input_fn", "model_fn", "model_warmup_fn", "output_fn", "predict_fn"]
 '''
 
 
-def write(folder: Path) -> None:
-    """Write the serving code into a bundle's folder."""
+def write(folder: Path, content: Content) -> None:
+    """Write the serving code beside `model.onnx`, which is in the bundle's folder already."""
     code = folder / "code"
     files.write_text(code / "inference.py", INFERENCE)
     for source in sorted(RUNTIME.glob("*.py")):

@@ -1,4 +1,4 @@
-"""From a model file to a bundle in a store: scan, copy, load, layout, parity, manifest, archive."""
+"""From a model to a bundle in a store: scan, copy, scan the copy, open, export, layout, parity, manifest, archive."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from cloudmodel.bundle import archive, parity
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
-from cloudmodel.core import files
-from cloudmodel.core.errors import CloudmodelError, ProjectInvalid
+from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
 from cloudmodel.core.naming import PROJECT_NAME
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.formats import detect, onnx, samples, scan
-from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats import choose, opening, scan
+from cloudmodel.formats.choose import Found
+from cloudmodel.formats.onnx import MODEL_FILE
+from cloudmodel.formats.opening import Opened
+from cloudmodel.formats.original import Job
+from cloudmodel.formats.signatures import as_tensors
 from cloudmodel.serving import target
+from cloudmodel.serving.layout import ONNX, Content
 
 LABELS_FILE = "labels.txt"
 MAX_LABELS = 16 << 20
@@ -29,9 +33,11 @@ MAX_LABELS = 16 << 20
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model file and what the project says of it. `source` is an ONNX file or a folder with exactly one; `inputs`
-    narrows the model's own inputs (name, dtype, shape); `samples` is an npz file with real inputs for parity;
-    `metadata` goes into the manifest's as it is."""
+    """A model and what the project says of it. `source` is a file, or a folder that is a model or has exactly one ONNX
+    file; `format` a word of `model.format`; `inputs` narrows the model's own inputs (name, dtype, shape), or names them
+    where the format does not; `samples` is an npz file with real inputs for parity; `trust` has the digests
+    (`sha256:<hex>`) of files that are loaded although the scan does not call them clean; `metadata` goes into the
+    manifest's as it is."""
 
     name: str
     source: Path
@@ -41,6 +47,8 @@ class ModelSource:
     layout: str = "auto"
     samples: Path | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    format: str = choose.AUTO
+    trust: Sequence[str] = ()
 
 
 def package(source: ModelSource, store: BundleStore, report: Report = silent) -> Packaged:
@@ -53,9 +61,9 @@ def package(source: ModelSource, store: BundleStore, report: Report = silent) ->
     if not PROJECT_NAME.fullmatch(source.name):
         raise ProjectInvalid(f"{source.name!r} is not a name", where="name", hint="lower-case letters, digits and -")
     try:
-        path = find_model(source.source)
-        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work, _named(path, Path(work)):
-            return _package(source, path, store, Path(work), report)
+        found = choose.find(source.source, source.format)
+        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work, _named(found.path, Path(work)):
+            return _package(source, found, store, Path(work), report)
     except OSError as error:
         raise CloudmodelError(
             f"The model could not be packaged: {error.strerror or error}",
@@ -77,94 +85,72 @@ def _named(path: Path, work: Path) -> Iterator[None]:
         raise
 
 
-def _package(source: ModelSource, path: Path, store: BundleStore, work: Path, report: Report) -> Packaged:
-    report(Progress("scan", note=path.name))
-    scan.require_clean(scan.scan(path))
-    folder = work / "bundle"
+def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, report: Report) -> Packaged:
+    trusted = frozenset(source.trust)
+    report(Progress("scan", note=found.path.name))
+    choose.judge(found, trusted)
+    able = target.choose(source.layout, found.format)
+    folder, own = work / "bundle", work / "model"
     folder.mkdir()
-    copy = onnx.export(path, folder)
-    verdict = scan.scan(copy)  # of the very bytes that are loaded and shipped
-    scan.require_clean(verdict)
-    report(Progress("load", note=path.name))
-    model = onnx.load(copy)
-    signature = narrow(model.signature, source.inputs)
-    layout = target.choose(source.layout, model.format)
+    own.mkdir()
+    is_onnx = found.format == ONNX
+    copy = choose.copy(found, folder if is_onnx else own)
+    verdict = choose.judge(copy, trusted)  # of the very bytes that are loaded and shipped
+    report(Progress("load", note=found.path.name))
+    wanted = next((name for name in able if ONNX in target.LAYOUTS[name].takes), None)
+    opened = opening.open_model(
+        Job(copy.format, copy.path, as_tensors(source.inputs)),
+        work / "opened",
+        folder=None if is_onnx or wanted is None else folder,
+        data=source.samples,
+        report=report,
+    )
+    ready = is_onnx or opened.exported is not None
+    layout = wanted if ready else next((name for name in able if found.format in target.LAYOUTS[name].takes), None)
+    if layout is None:
+        raise Unsupported(
+            f"The model cannot become ONNX, and no layout serves a {found.format} model itself: {opened.reason}",
+            where=str(copy.path),
+        )
     report(Progress("layout", note=layout))
-    target.WRITERS[layout](folder)
+    model = folder / MODEL_FILE if ready else copy.path
+    source_digest = choose.digest(copy.path)
+    if opened.exported is not None:
+        scan.require_clean(scan.scan(model))  # written by a process that had opened the user's model
+    content = Content(ONNX if ready else found.format, model, opened.asked.signature, source.task)
+    target.LAYOUTS[layout].write(folder, content)
     labels = _copy_labels(source.labels, folder)
-    data = samples.load(source.samples, signature) if source.samples else None
-    proven, sizes, golden = parity.prove(copy, folder, signature, data=data, report=report)
+    proven, golden = parity.prove(
+        opened.asked, folder, exported=opened.exported is not None, where=str(copy.path), report=report
+    )
     manifest = Manifest(
         name=source.name,
         task=source.task,
-        format=model.format,
+        format=found.format,
         layout=layout,
-        signature=signature,
+        signature=opened.asked.signature,
         labels=labels,
-        scan=verdict.scan,
+        scan=verdict,
         parity=proven,
         golden=golden,
         files=archive.entries(folder, list_files(folder)),
-        provenance=Provenance(source=path.name, source_sha256=files.sha256(copy)),
+        provenance=Provenance(source=found.path.name, source_sha256=source_digest),
         versions=versions(),
-        metadata={**model.facts, "sizes": sizes, **source.metadata},
+        metadata={**_facts(opened, found.format), **source.metadata},
     )
     return build(folder, manifest, work, store, report)
 
 
-def find_model(source: Path) -> Path:
-    """The model file itself: `source`, or the one ONNX file of a folder. Raises ProjectInvalid."""
-    if not source.is_dir():
-        return source
-    found = [path for path in sorted(source.iterdir()) if path.is_file() and detect.detect(path) == onnx.FORMAT]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        raise ProjectInvalid(
-            f"A model folder must hold exactly one ONNX file; found: {names}",
-            where=str(source),
-            hint="name the file itself as model.source",
-        )
-    return found[0]
-
-
-def narrow(signature: Signature, inputs: Sequence[Any]) -> Signature:
-    """The signature with the sizes and symbols that the project names for its inputs. Raises ProjectInvalid where
-    the project contradicts the model."""
-    if not inputs:
-        return signature
-    wanted = {tensor.name: tensor for tensor in (_as_tensor(item) for item in inputs)}
-    own = {tensor.name for tensor in signature.inputs}
-    if unknown := sorted(set(wanted) - own):
-        raise ProjectInvalid(
-            f"The model has no input {unknown[0]!r}", where="model.inputs", hint=f"it has: {', '.join(sorted(own))}"
-        )
-    return Signature(
-        inputs=tuple(_narrow_one(tensor, wanted.get(tensor.name)) for tensor in signature.inputs),
-        outputs=signature.outputs,
-    )
-
-
-def _as_tensor(item: Any) -> Tensor:
-    if isinstance(item, dict):
-        return Tensor(name=item["name"], dtype=item["dtype"], shape=tuple(item["shape"]))
-    return Tensor(name=item.name, dtype=item.dtype, shape=tuple(item.shape))
-
-
-def _narrow_one(own: Tensor, wanted: Tensor | None) -> Tensor:
-    if wanted is None:
-        return own
-    fits = (
-        wanted.dtype == own.dtype
-        and len(wanted.shape) == len(own.shape)
-        and all(isinstance(have, str) or have == want for have, want in zip(own.shape, wanted.shape, strict=True))
-    )
-    if not fits:
-        raise ProjectInvalid(
-            f"Input {own.name!r} is {own.dtype}{list(own.shape)}, not {wanted.dtype}{list(wanted.shape)}",
-            where="model.inputs",
-            hint="name sizes only for dimensions that the model leaves open",
-        )
-    return wanted
+def _facts(opened: Opened, format: str) -> dict[str, Any]:
+    """What the manifest keeps beyond its own fields: of an ONNX model its facts as they are, of every other one how it
+    became ONNX, or why it did not."""
+    sizes = dict(opened.asked.sizes[0])
+    if format == ONNX:
+        return {**opened.facts, "sizes": sizes}
+    export: dict[str, Any] = {"reason": opened.reason}
+    if (written := opened.exported) is not None:
+        export = {"exporter": written.exporter, "reason": written.reason, "worst": written.worst}
+    return {"original": opened.facts, "export": export, "sizes": sizes}
 
 
 def _copy_labels(labels: Path | None, folder: Path) -> str | None:
@@ -182,4 +168,4 @@ def _copy_labels(labels: Path | None, folder: Path) -> str | None:
     return LABELS_FILE
 
 
-__all__ = ["ModelSource", "Packaged", "find_model", "narrow", "package"]
+__all__ = ["ModelSource", "Packaged", "package"]

@@ -118,9 +118,9 @@ def request(project: Project, report: Report) -> Request:
     search compares with what would be served. Raises ProjectInvalid, Unsupported, and what the export raises."""
     from cloudmodel.core.errors import ProjectInvalid
     from cloudmodel.formats import onnx, scan
+    from cloudmodel.formats.signatures import narrow
     from cloudmodel.optimize.gate import Demand
     from cloudmodel.optimize.optimize import Request
-    from cloudmodel.serving.package import narrow
 
     if project.evaluate is None:
         raise ProjectInvalid(
@@ -169,11 +169,11 @@ def _source(project: Project, model: Path) -> ModelSource:
 def _model(project: Project, folder: Path, report: Report) -> tuple[Path, Source | None]:
     """The ONNX file that the search starts from, and the PyTorch model behind it where the project names a factory."""
     from cloudmodel.cli.commands.package import model_source
-    from cloudmodel.serving.package import find_model
+    from cloudmodel.formats.choose import find
     from cloudmodel.settings.fields import MODULE_FACTORY
 
     if not MODULE_FACTORY.fullmatch(project.model.source):
-        return find_model(model_source(project).source), None
+        return find(model_source(project).source).path, None
     from cloudmodel.formats.factory import Source
     from cloudmodel.formats.model import Signature, Tensor
     from cloudmodel.optimize.source_export import export_source

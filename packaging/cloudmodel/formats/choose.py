@@ -1,0 +1,115 @@
+"""Which format a model is of, and which files are the model: by their content. Nothing is loaded, all is scanned."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudmodel.core import files
+from cloudmodel.core.errors import ProjectInvalid, UnsafeModel
+from cloudmodel.formats import detect, onnx, scan
+from cloudmodel.formats.copying import copy_file
+from cloudmodel.formats.model import Finding, Scan
+from cloudmodel.formats.original import FORMATS
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model of a known format: its file, or its folder."""
+
+    format: str
+    path: Path
+
+
+def find(source: Path, wanted: str = AUTO) -> Found:
+    """What `source` is: a model's file, a folder that is a model, or a folder with exactly one ONNX file. A file of no
+    known format is given back as ONNX, for the scan says better what it is.
+
+    Raises ProjectInvalid for a folder that is none of these or a format that is not the file's, UsageError.
+    """
+    if source.is_dir():
+        return _folder(source, wanted)
+    kind = detect.detect(source)
+    if kind in detect.REFINED:
+        kind = scan.scan(source).format
+    able = [name for name, each in FORMATS.items() if kind in each.kinds]
+    if wanted not in (AUTO, *able) and able:
+        raise ProjectInvalid(
+            f"This is {detect.describe(kind)}, not {wanted}",
+            where=str(source),
+            hint=f"leave model.format out, or write {' or '.join(able)}",
+        )
+    return Found(wanted if wanted != AUTO else able[0] if able else onnx.FORMAT, source)
+
+
+def judge(found: Found, trusted: frozenset[str] = frozenset()) -> Scan:
+    """The verdict on every file of a model; what is not clean must be named in `trusted` by its digest
+    (`sha256:<hex>`), which excuses imports and calls and no broken structure.
+
+    Raises what `scan.require_clean` raises.
+    """
+    if not found.path.is_dir():
+        result = scan.scan(found.path)
+        scan.require_clean(result, kinds=FORMATS[found.format].kinds, trusted=trusted)
+        return result.scan
+    report = scan.scan_paths([found.path])
+    for each in report.files:
+        scan.require_clean(each, kinds=None, trusted=trusted)
+    findings = tuple(
+        Finding(rule=finding.rule, location=f"{Path(each.path).relative_to(found.path)}: {finding.location}",
+                detail=finding.detail)
+        for each in report.files
+        for finding in each.findings
+    )  # fmt: skip
+    return Scan(verdict=report.verdict, findings=findings)
+
+
+def copy(found: Found, folder: Path) -> Found:
+    """The model copied into an empty folder: an ONNX file with its weights as a bundle holds them, everything else
+    under its own name. No link is followed. Raises UnsafeModel, ModelUnreadable, OSError."""
+    if found.format == onnx.FORMAT:
+        return Found(found.format, onnx.export(found.path, folder))
+    target = folder / (found.path.name or "model")
+    if not found.path.is_dir():
+        copy_file(found.path.resolve(), target)
+        return Found(found.format, target)
+    for path in sorted(found.path.rglob("*")):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise UnsafeModel(
+                "A file of the model is a link", where=str(path), hint="put the file itself into the folder"
+            )
+        if path.is_file():
+            copy_file(path, target / path.relative_to(found.path))
+    return Found(found.format, target)
+
+
+def digest(path: Path) -> str:
+    """The hex sha256 of a file; of a folder, that of its files' digests and names in order."""
+    if not path.is_dir():
+        return files.sha256(path)
+    lines = [
+        f"{files.sha256(each)}  {each.relative_to(path).as_posix()}\n"
+        for each in sorted(path.rglob("*"))
+        if each.is_file()
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _folder(source: Path, wanted: str) -> Found:
+    kind = detect.folder(source)
+    if wanted in FORMATS and not FORMATS[wanted].kinds and wanted != kind:
+        raise ProjectInvalid(f"This folder is not a {wanted} model", where=str(source), hint="check model.format")
+    if kind is not None and kind in FORMATS and wanted in (AUTO, kind):
+        return Found(kind, source)
+    found = [path for path in sorted(source.iterdir()) if path.is_file() and detect.detect(path) == onnx.FORMAT]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ProjectInvalid(
+            f"A model folder must hold exactly one ONNX file; found: {names}",
+            where=str(source),
+            hint="name the file itself as model.source",
+        )
+    return Found(onnx.FORMAT, found[0])

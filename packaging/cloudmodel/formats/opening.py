@@ -1,0 +1,120 @@
+"""One confined child a package: it opens the scanned copy, asks it, writes down requests and answers, and writes the
+model as ONNX where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudmodel.core import confined
+from cloudmodel.core.errors import ProjectInvalid, StepFailed
+from cloudmodel.core.progress import Report, silent
+from cloudmodel.formats import samples
+from cloudmodel.formats.extras import missing
+from cloudmodel.formats.factory import Source
+from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats.original import FORMATS, Asked, Job
+from cloudmodel.formats.signatures import narrow
+
+if TYPE_CHECKING:
+    from cloudmodel.formats.export import Exported
+
+FUNCTION = "cloudmodel.formats.opening:run"
+SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the child found. `exported` is the ONNX file in the bundle's folder, or None with the `reason` why there is
+    none; an ONNX model has neither."""
+
+    asked: Asked
+    facts: dict[str, Any]
+    exported: Exported | None = None
+    reason: str = ""
+
+
+def open_model(
+    job: Job, work: Path, *, folder: Path | None, data: Path | None = None, seconds: float = SECONDS,
+    report: Report = silent,
+) -> Opened:  # fmt: skip
+    """Open, ask and export; `work` is a scratch folder of the caller's. `folder` is where `model.onnx` goes, None where
+    it is not wanted; `data` an npz file with real rows.
+
+    Raises ProjectInvalid where a library is missing or the project contradicts the model, ModelUnreadable, Unsupported,
+    ChildDied.
+    """
+    extra = FORMATS[job.format].extra
+    if extra and (reason := missing(extra)):
+        raise ProjectInvalid(f"A {job.format} model {reason}", where=str(job.path or ""), hint="or export it to ONNX")
+    work.mkdir(parents=True, exist_ok=True)
+    message = {
+        "format": job.format,
+        "path": None if job.path is None else str(job.path.resolve()),
+        "inputs": [tensor.model_dump(mode="json") for tensor in job.inputs],
+        "source": None if job.source is None else [str(job.source.folder.resolve()), job.source.factory],
+        "folder": None if folder is None else str(folder.resolve()),
+        "data": None if data is None else str(data.resolve()),
+    }
+    said = confined.run(FUNCTION, message, folder=work, seconds=seconds, report=report)
+    count = len(samples.BATCHES)
+    asked = Asked(
+        signature=Signature.model_validate(said["signature"]),
+        requests=[samples.read_npz(work / f"request-{number}.npz") for number in range(count)],
+        answers=[samples.read_npz(work / f"answer-{number}.npz") for number in range(count)],
+        sizes=said["sizes"],
+    )
+    exported = None
+    if said["exported"] is not None:
+        from cloudmodel.formats.export import Exported
+
+        exported = Exported.model_validate(said["exported"])
+    return Opened(asked, said["facts"], exported, said["reason"])
+
+
+def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """The child's part of `open_model`; its working folder is `work`."""
+    from cloudmodel.formats.asking import ask, remembers
+    from cloudmodel.formats.original import open_original
+
+    job = _job(message)
+    where = str(job.path) if job.source is None else str(job.source.factory)
+    original = open_original(job)
+    signature = narrow(original.signature, job.inputs)
+    data = samples.load(Path(message["data"]), signature) if message["data"] else None
+    asked = ask(original, signature, data=data, where=where, report=report)
+    for number, (request, answer) in enumerate(zip(asked.requests, asked.answers, strict=True)):
+        samples.write_npz(Path(f"request-{number}.npz"), samples.plain(request))
+        samples.write_npz(Path(f"answer-{number}.npz"), samples.plain(answer))
+    said: dict[str, Any] = {
+        "signature": asked.signature.model_dump(mode="json"),
+        "sizes": asked.sizes,
+        "facts": original.facts,
+        "exported": None,
+        "reason": "",
+    }
+    if message["folder"] is None:
+        return said
+    from cloudmodel.formats.export import export
+
+    try:
+        if remembers(original, asked):
+            raise StepFailed("it answers the same request otherwise the second time: it keeps a state, or it is random")
+        written = export(original.exporters(), asked, Path(message["folder"]), where=where)
+    except StepFailed as error:
+        return {**said, "reason": error.message}
+    return {**said, "exported": written.model_dump(mode="json")}
+
+
+def _job(message: Mapping[str, Any]) -> Job:
+    inputs: Sequence[Any] = message["inputs"]
+    path = None if message["path"] is None else Path(message["path"])
+    source = message["source"]
+    return Job(
+        format=message["format"],
+        path=path,
+        inputs=tuple(Tensor.model_validate(each) for each in inputs),
+        source=None if source is None else Source(folder=Path(source[0]), factory=source[1], weights=path),
+    )
