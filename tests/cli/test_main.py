@@ -21,7 +21,7 @@ HEAVY = {
     "boto3", "botocore", "cryptography", "flask", "google", "grpc", "moto", "numpy", "onnx", "onnxruntime", "pulumi",
     "pulumi_aws", "pydantic", "rich", "uvicorn", "yaml",
 }  # fmt: skip
-GROUPS = ("stack", "state", "local", "engine")
+GROUPS = ("ci", "stack", "state", "local", "engine")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["up", "--help"], ["stack", "--help"], ["--version"], ["nope"]])

@@ -54,6 +54,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "invoke": "Ask the endpoint for one prediction.",
         "local": "The local AWS: start, stop, status, reset.",
         "engine": "The deployment engines: status, install.",
+        "ci": "Pipelines for GitHub and GitLab, and their comment.",
     },
 }
 SUMMARIES = {name: summary for verbs in VERBS.values() for name, summary in verbs.items()}

@@ -14,6 +14,7 @@ from cloudmodel.core.resource import DiffKind
 from cloudmodel.deploy.outcome import Outcome, default_provider
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Op, Step
+from cloudmodel.engine.urn import short_type
 
 STACK = "pulumi:pulumi:Stack"
 
@@ -44,13 +45,6 @@ LOOKS = {
 }
 COUNTED = (Op.CREATE, Op.UPDATE, Op.DELETE, Op.REPLACE, Op.REFRESH, Op.IMPORT)
 SIGNS = (("+", "add"), ("-", "delete"), ("~", "update"))
-
-
-def short_type(token: str) -> str:
-    """`aws:s3:Bucket` for `aws:s3/bucket:Bucket`."""
-    package, _, rest = token.partition(":")
-    module, _, name = rest.partition(":")
-    return f"{package}:{module.partition('/')[0]}:{name}" if name else token
 
 
 def short_diff(step: Step) -> str:

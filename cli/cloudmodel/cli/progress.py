@@ -101,8 +101,9 @@ class Live(Lines):
 
 def step_line(event: StepEvent) -> str | None:
     """` + aws:s3:Bucket models created (0.44s)`; None for what is not worth a line."""
-    from cloudmodel.cli.plan import LOOKS, hidden, short_type
+    from cloudmodel.cli.plan import LOOKS, hidden
     from cloudmodel.engine.step import Op, Phase
+    from cloudmodel.engine.urn import short_type
 
     step = event.step
     if step.op is Op.SAME or hidden(step) or event.phase is Phase.PLANNED:

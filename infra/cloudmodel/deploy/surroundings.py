@@ -140,7 +140,7 @@ def expected(outcome: Outcome, options: Options) -> Outcome:
     return outcome
 
 
-def _pipeline() -> str:
+def pipeline_address() -> str:
     """The address of the pipeline's run, as GitLab and GitHub tell it; empty outside one."""
     told = {name: os.environ.get(name, "") for name in GITHUB_RUN}
     return os.environ.get("CI_JOB_URL", "") or (
@@ -154,7 +154,7 @@ def environment(folder: Path) -> dict[str, str]:
         "cloudmodel": tool_version(),
         "user": os.environ.get("USER", ""),
         "actor": next((os.environ[name] for name in ACTORS if os.environ.get(name)), ""),
-        "ci": _pipeline(),
+        "ci": pipeline_address(),
         "git.commit": commit_of(folder),
     }
     return {key: value for key, value in known.items() if value}

@@ -45,6 +45,13 @@ def package(type: str) -> str:
     return type.split(":", 1)[0]
 
 
+def short_type(token: str) -> str:
+    """`aws:s3:Bucket` for `aws:s3/bucket:Bucket`."""
+    package, _, rest = token.partition(":")
+    module, _, name = rest.partition(":")
+    return f"{package}:{module.partition('/')[0]}:{name}" if name else token
+
+
 def is_provider(type: str) -> bool:
     """True for the type of a provider resource."""
     return type.startswith(PROVIDER_PREFIX)

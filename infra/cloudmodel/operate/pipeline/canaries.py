@@ -1,0 +1,70 @@
+"""What has the form of a secret, or is the value of one, is masked in all that a comment is made of.
+
+A comment tells no values to begin with, but for numbers and names. This catches what came by another way: a message,
+a warning, a name that somebody put a token into.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+MASK = "[masked]"
+SHORTEST = 6
+"""Shorter values of an environment are numbers and switches, and would be found in any text."""
+
+FORMS = re.compile(
+    r"""
+    (?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}                 # an AWS key's id
+    | (?<![A-Za-z0-9/+=])(?=[A-Za-z0-9/+]*[a-z])(?=[A-Za-z0-9/+]*[A-Z])(?=[A-Za-z0-9/+]*[0-9])
+      [A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])               # an AWS secret; a commit has no capitals
+    | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----
+    | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | glpat-[\w-]{20,}
+    | hf_[A-Za-z0-9]{20,} | sk-[\w-]{20,} | xox[abeprs]-[\w-]{10,} | AIza[\w-]{35}
+    | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                   # a JSON web token
+    | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                    # user and password of an address
+    | (?i:(?<=password)|(?<=passwd)|(?<=secret)|(?<=api_key)|(?<=api-key)|(?<=apikey)|(?<=token))\s*[=:]\s*\S{3,}
+    """,
+    re.VERBOSE,
+)
+KEYED = re.compile(r"environment|variables|secret|password|token|credential", re.IGNORECASE)
+"""Names of properties whose values are nobody's to read."""
+OURS = {"SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "kind"}
+"""What the program itself puts into an environment, and a change's own word."""
+SHOWN = {"[secret]", "[unknown]"}
+
+
+def masked(documents: Sequence[Any]) -> list[Any]:
+    """The documents with MASK for secrets in every text that may be told: those of a known form, and values that stand
+    in any of them under a name of KEYED. What stands under such a name itself is never told, and stays."""
+    values = sorted({value for each in documents for value in _values(each)}, key=len, reverse=True)
+    return [_masked(each, values) for each in documents]
+
+
+def _masked(node: Any, values: Sequence[str]) -> Any:
+    if isinstance(node, dict):
+        return {
+            _text(key, values): value if KEYED.search(key) else _masked(value, values) for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_masked(each, values) for each in node]
+    return _text(node, values) if isinstance(node, str) else node
+
+
+def _text(text: str, values: Sequence[str]) -> str:
+    for value in values:
+        text = text.replace(value, MASK)
+    return FORMS.sub(MASK, text)
+
+
+def _values(node: Any, *, keyed: bool = False) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key not in OURS:
+                yield from _values(value, keyed=keyed or bool(KEYED.search(key)))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _values(value, keyed=keyed)
+    elif keyed and isinstance(node, str) and len(node) >= SHORTEST and node not in SHOWN:
+        yield node
