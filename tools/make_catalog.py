@@ -54,6 +54,7 @@ SHAPES = {
         "MaxConcurrentInvocationsPerInstance",
         "ModelName",
         "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds",
+        "ProductionVariantList",
         "ProductionVariantModelDataDownloadTimeoutInSeconds",
         "RoleArn",
         "SamplingPercentage",

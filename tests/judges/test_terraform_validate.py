@@ -72,6 +72,19 @@ STACKS: dict[str, dict[str, Any]] = {
     "vpc-groups": {"network": {"subnets": ["subnet-1", "subnet-2"], "security_groups": ["sg-1", "sg-2"]}},
     "capture": {"capture": {"percent": 25, "retention_days": 7}},
     "capture-existing": {"capture": {"percent": 100}, "existing": {"key": KEY, "bucket": "acme-models"}},
+    "variants": {
+        "variants": [
+            {"name": "main", "weight": 90},
+            {"name": "arm", "weight": 9.5, "instance": "ml.c7g.large", "scaling": {"min": 2, "max": 2}},
+            {
+                "name": "gpu",
+                "weight": 0,
+                "instance": "ml.g5.xlarge",
+                "scaling": {"min": 1, "max": 9, "steps": [{"above": 2e3, "add": 1}]},
+            },
+        ],
+        "rollout": {"bake": 300},
+    },
     "serverless": {"mode": "serverless"},
     "serverless-warm": {
         "mode": "serverless",

@@ -251,6 +251,17 @@ def test_an_alarm_that_is_off_from_the_start_and_one_that_is_not_there(
     assert in_service(cloud, name)["EndpointConfigName"] == old
 
 
+def test_a_deployment_configuration_is_for_the_same_variants(cloud: Any, fleets: tuple[str, str, str]) -> None:
+    name, _, _ = fleets
+    two = cloud.config(cloud.model("new"), cloud.model("other"), InitialInstanceCount=2)
+    update = {"EndpointName": name, "EndpointConfigName": two}
+    for deployment in (blue_green("ALL_AT_ONCE"), rolling(percent(50))):
+        refusal = cloud.refused(cloud.sagemaker.update_endpoint, **update, DeploymentConfig=deployment)
+        assert "['v1'] are not in both endpoint configurations" in refusal["Error"]["Message"]
+    cloud.sagemaker.update_endpoint(**update)
+    assert in_service(cloud, name)["EndpointConfigName"] == two
+
+
 def test_a_deployment_that_takes_too_long_goes_back(cloud: Any, fleets: tuple[str, str, str]) -> None:
     """Its waits alone would fit: the clock is put forward by more."""
     name, old, new = fleets

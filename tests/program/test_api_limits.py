@@ -141,6 +141,7 @@ def broken(plan: Any) -> list[str]:
         {"capture": {"percent": 100, "retention_days": 3650}},
         {"instance": "ml.c8g.medium", "timeouts": {"startup": 3600, "download": 60}},
         {"scaling": {"min": 3, "max": 3}},
+        {"variants": [{"name": "a" * 31, "weight": 0.5}, {"name": "b", "weight": 0, "scaling": {"min": 3, "max": 3}}]},
         {"mode": "serverless", "serverless": {"provisioned": 1, "provisioned_max": 5}},
         {
             "mode": "async",

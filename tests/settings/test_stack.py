@@ -20,10 +20,18 @@ from cloudmodel.settings.model import Local, StackFile
 from cloudmodel.settings.modes import Asynchronous, Serverless
 from cloudmodel.settings.pending import DONE
 from cloudmodel.settings.pulumi import AWS_KEYS
+from cloudmodel.settings.variants import Variant
 
 EXAMPLE = Path(load.__file__).with_name("example.stack.yaml")
 DIGEST = "sha256:" + "0" * 64
+TWO = f"{{name: b, weight: 1, bundle: {DIGEST}}}"
+PAIR = "cloudmodel:variants: [{name: a, weight: 1}, {name: b, weight: 1}]"
 KEY = "arn:aws:kms:us-east-1:111122223333:key"
+
+
+def many(count: int) -> str:
+    """So many variants."""
+    return ", ".join(f"{{name: v{each}, weight: 1}}" for each in range(count))
 
 
 def test_the_example_holds_every_key(stack_of: Any) -> None:
@@ -38,12 +46,15 @@ def test_the_example_holds_every_key(stack_of: Any) -> None:
 
     # These cannot stand beside the others: each is told whole in a comment that is valid by itself.
     asides: dict[str, type[BaseModel]] = {"local": Local, "serverless": Serverless, "asynchronous": Asynchronous}
-    keys(stack, {*asides})
+    keys(stack, {*asides, "variants"})
     commented = "\n".join(re.findall(r"^  # (.*)$", EXAMPLE.read_text(), re.MULTILINE))
     for name, model in asides.items():
         written = yaml.safe_load(commented)[f"cloudmodel:{name}"]
         assert set(written) == set(model.model_fields)
         assert model.model_validate(written)
+    variants = yaml.safe_load(commented)["cloudmodel:variants"]
+    assert set().union(*variants) == set(Variant.model_fields)
+    assert [Variant.model_validate(each).weight for each in variants] == [90, 10]
 
 
 def test_one_key_is_enough_for_a_local_stack(local_stack: Any) -> None:
@@ -102,6 +113,12 @@ def test_what_a_stack_on_aws_needs(stack_of: Any) -> None:
         "aws:region",
         "cloudmodel:bundle",
     ]
+    named = (
+        "config: {{'cloudmodel:target': aws, 'aws:region': us-east-1, 'aws:allowedAccountIds': ['111122223333'], {}}}"
+    )
+    assert stack_of(named.format(f"'cloudmodel:variants': [{TWO}]")).served[0].bundle == DIGEST
+    with pytest.raises(SettingsInvalid, match="cloudmodel:bundle: is required"):
+        stack_of(named.format(f"'cloudmodel:variants': [{TWO}, {{name: c, weight: 1}}]"))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +184,50 @@ def test_what_a_stack_on_aws_needs(stack_of: Any) -> None:
             "cloudmodel:rollout: {bake: 60}\ncloudmodel:mode: serverless",
             "cloudmodel:rollout: is for real-time and async endpoints: a serverless one moves all at once",
         ),
+        ("cloudmodel:variants: [{name: A, weight: 1}]", "cloudmodel:variants[0].name: must be a small letter"),
+        ("cloudmodel:variants: [{name: a-, weight: 1}]", "cloudmodel:variants[0].name: must be a small letter"),
+        ("cloudmodel:variants: [{name: a}]", "cloudmodel:variants[0].weight: is required"),
+        ("cloudmodel:variants: [{name: a, weight: -1}]", "must be greater than or equal to 0"),
+        ("cloudmodel:variants: [{name: a, weight: 0}]", "all weights are 0"),
+        (f"cloudmodel:variants: [{TWO}, {TWO}]", "variants names one twice"),
+        (
+            f"cloudmodel:variants: [{TWO}, {{name: c, weight: 1, colour: red}}]",
+            "cloudmodel:variants[1].colour: unknown",
+        ),
+        (
+            f"cloudmodel:variants: [{many(11)}]",
+            "at most 10 items",
+        ),
+        (
+            f"cloudmodel:variants: [{TWO}]\ncloudmodel:bundle: {DIGEST}",
+            "cloudmodel:bundle: is of no variant, each names its own",
+        ),
+        (
+            "cloudmodel:variants: [{name: a, weight: 1}, {name: b, weight: 1, scaling: {min: 0}}]",
+            "cloudmodel:variants[1].scaling.min: must be at least 1",
+        ),
+        (
+            "cloudmodel:variants: [{name: a, weight: 1, instance: ml.t2.medium}]",
+            "cloudmodel:variants[0].instance: ml.t2.medium is burstable",
+        ),
+        (
+            "cloudmodel:variants: [{name: a, weight: 1, scaling: {metric: backlog}}]",
+            "cloudmodel:variants[0].scaling.metric: backlog is for stacks whose cloudmodel:mode is async",
+        ),
+        (
+            PAIR.replace(
+                "}]", ", scaling: {min: 1}}]\ncloudmodel:rollout: {strategy: canary}\ncloudmodel:scaling: {min: 2}"
+            ),
+            "canary moves at most half of the fleet at a time: scaling.min of b must be at least 2",
+        ),
+        (
+            f"{PAIR}\ncloudmodel:scaling: {{min: 2}}\ncloudmodel:rollout: {{strategy: rolling}}",
+            "cloudmodel:rollout.strategy: AWS rolls no endpoint with several variants: write canary or linear",
+        ),
+        (
+            f"cloudmodel:variants: [{many(4)}]\ncloudmodel:rollout: {{bake: 300}}",
+            "cloudmodel:rollout.rollback_on: is 12 alarms with those of each variant, and AWS watches 10: name fewer",
+        ),
         ("cloudmodel:encryption: {key: alias/x}", "must be 'create' or must be the ARN of a KMS key"),
         ("cloudmodel:existing: {role: admin}", "cloudmodel:existing.role: "),
         ("cloudmodel:existing: {bucket: A_B}", "an S3 bucket's name"),
@@ -230,6 +291,8 @@ def test_each_impossible_value_is_told_by_key(local_stack: Any, lines: str, told
             "network.vpc: a serverless endpoint cannot be in a VPC",
         ),
         ("serverless", "timeouts: {startup: 90}", "timeouts.startup: a serverless endpoint has AWS's own limits"),
+        ("serverless", "variants: [{name: a, weight: 1}]", "variants: is for real-time endpoints"),
+        ("async", "variants: [{name: a, weight: 1}]", "variants: is for real-time endpoints"),
         ("serverless", "rollout: {strategy: canary}", "rollout: is for real-time and async endpoints"),
         ("serverless", "serverless: {memory: 1500}", "serverless.memory: must be a multiple of 1024"),
         ("serverless", "serverless: {memory: 7168}", "serverless.memory: must be less than or equal to 6144"),

@@ -20,8 +20,9 @@ IGNORED_FOLDERS = {".cloudmodel", ".git", ".venv", "__pycache__", "node_modules"
 class Binding:
     """Every input of a plan, as names and sha256 digests. None of them reveals a setting's value.
 
-    `image` is the serving image; `account` is empty where no credentials were used. `cloud` tells one local AWS from
-    the next (it forgets everything when it ends); it is empty for a real account.
+    `bundle` and `image` are the digest and the serving image, of each variant in its order; `account` is empty where no
+    credentials were used. `cloud` tells one local AWS from the next (it forgets everything when it ends); it is empty
+    for a real account.
     """
 
     project: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isclose
 from typing import Any
 
 from cloudmodel.bundle import golden, parity
@@ -27,6 +28,8 @@ from cloudmodel.settings.model import Project, StackSettings
 ENDPOINT = "aws:sagemaker/endpoint:Endpoint"
 CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
 MODEL = "aws:sagemaker/model:Model"
+WEIGHT, FLOAT32 = "weight", 1e-6
+"""The property that others may move, and how exactly SageMaker keeps it."""
 ASKED = ("realtime", "serverless")
 """The modes whose endpoints answer InvokeEndpoint."""
 OWN_CREDENTIALS = ("aws:accessKey", "aws:secretKey", "aws:assumeRoles", "aws:assumeRoleWithWebIdentity")
@@ -74,11 +77,14 @@ class Proof:
                 )
 
     def require(self, state: State) -> tuple[str, ...]:
-        """Raise RolledBack unless every endpoint of `state` is in service as `state` says, and answers the stack's
-        bundle's golden sample. Returns what could not be looked at, as warnings."""
+        """Raise RolledBack unless every endpoint of `state` is in service as `state` says, and each of its variants
+        answers its bundle's golden sample. Returns as warnings what could not be looked at, and weights that somebody
+        moved: an update does not bring them back."""
         found, unseen = self.serving(state)
         for each in found:
-            raise self._rolled_back(each.endpoint, each.urn, each.what)
+            if each.property != WEIGHT:
+                raise self._rolled_back(each.endpoint, each.urn, each.what)
+            unseen.append(f"endpoint {each.endpoint} {each.what}")
         return (*unseen, *(self._require_golden(state) if self.settings.mode in ASKED else ()))
 
     def serving(self, state: State) -> tuple[list[Untrue], list[str]]:
@@ -116,9 +122,10 @@ class Proof:
             yield untrue(property, said, seen, f"serves {serves or 'nothing'}, not {wanted}: {why}")
             return
         models = {str(each.outputs.get("name")): plain(each.inputs) for each in _live(state, MODEL)}
+        shown = {each["VariantName"]: each for each in live.get("ProductionVariants") or ()}
         images = {
-            variant["VariantName"]: [image.get("SpecifiedImage") for image in variant.get("DeployedImages") or ()]
-            for variant in live.get("ProductionVariants") or ()
+            name: [image.get("SpecifiedImage") for image in each.get("DeployedImages") or ()]
+            for name, each in shown.items()
         }
         for configuration in _live(state, CONFIGURATION):
             if configuration.outputs.get("name") != wanted:
@@ -130,6 +137,16 @@ class Proof:
                 if told and served.get(name) != model:
                     yield untrue("model", model, served.get(name), f"serves {served.get(name)} in {name}, not {model}")
                     continue
+                weight, moved = variant.get("initialVariantWeight"), (shown.get(name) or {}).get("CurrentWeight")
+                if (
+                    len(shown) > 1
+                    and moved is not None
+                    and weight is not None
+                    and not isclose(moved, weight, rel_tol=1e-6)
+                ):
+                    yield untrue(
+                        WEIGHT, weight, moved, f"gives {name} the weight {moved:g}, not {weight:g}: somebody moved it"
+                    )
                 container = (models.get(model) or {}).get("primaryContainer") or {}
                 image, deployed = container.get("image"), images.get(name) or []
                 if container and deployed and image not in deployed:
@@ -142,17 +159,23 @@ class Proof:
                     if has and said and seen != said:
                         yield untrue(what, said, seen, f"has the model {model} with the {what} {seen}, not {said}")
 
-    def _require_golden(self, state: State) -> list[str]:
-        """The sample of the bundle that the stack's outputs name, sent to the endpoint that they name."""
+    def _require_golden(self, state: State) -> Iterator[str]:
+        """The sample of each bundle that the stack's outputs name, sent to the variant that serves it; yields what
+        could not be asked."""
         outputs: Mapping[str, Any] = next((each.outputs for each in state.resources if each.type == STACK_TYPE), {})
-        digest, name = outputs.get("bundle_digest"), outputs.get("endpoint_name")
-        entry = next((each for each in _endpoints(state) if each.id == name), None)
-        if not isinstance(digest, str) or entry is None:
-            return []  # a program of the user's own
+        entry = next((each for each in _endpoints(state) if each.id == outputs.get("endpoint_name")), None)
+        served = outputs.get("variants") or [{"bundle_digest": outputs.get("bundle_digest")}]
+        for each in served:
+            if entry is not None and isinstance(each.get("bundle_digest"), str):  # else a program of the user's own
+                yield from self._require_answer(entry, each["bundle_digest"], each.get("name"))
+
+    def _require_answer(self, entry: Resource, digest: str, variant: str | None) -> list[str]:
+        """The golden sample of one bundle, sent to `variant`, the only one where it is None."""
+        named = f" of {variant}" if variant else ""
         try:
             sample = golden.read(open_store(self.project.bundles, base=self.project.folder).get(digest))
         except CloudmodelError as error:
-            return [f"the endpoint was not asked for the bundle's golden answer: {error.message}"]
+            return [f"the endpoint was not asked for the bundle's golden answer{named}: {error.message}"]
         if sample is None:
             return []
         how, request, expected = sample
@@ -162,29 +185,36 @@ class Proof:
             answer = (
                 self._client("sagemaker-runtime")
                 .invoke_endpoint(
-                    EndpointName=name, Body=request, ContentType=how.content_type, Accept=how.content_type
+                    EndpointName=entry.id,
+                    Body=request,
+                    ContentType=how.content_type,
+                    Accept=how.content_type,
+                    **({"TargetVariant": variant} if variant else {}),
                 )["Body"]
                 .read()
             )
         except ClientError as error:
             if error.response["Error"].get("Code") == "ModelError":
                 words = error.response.get("OriginalMessage") or error.response["Error"].get("Message")
-                raise self._rolled_back(entry.id, entry.urn, f"fails on the bundle's golden sample: {words}") from None
-            return [f"the endpoint was not asked for the bundle's golden answer: {error}"]
+                raise self._rolled_back(
+                    entry.id, entry.urn, f"fails on the bundle's golden sample{named}: {words}"
+                ) from None
+            return [f"the endpoint was not asked for the bundle's golden answer{named}: {error}"]
         except BotoCoreError as error:
-            return [f"the endpoint was not asked for the bundle's golden answer: {error}"]
+            return [f"the endpoint was not asked for the bundle's golden answer{named}: {error}"]
         try:
             pair = [golden.arrays(expected)], [golden.arrays(answer)]
         except ValueError as error:
             raise self._rolled_back(
-                entry.id, entry.urn, f"answers the bundle's golden sample in another form: {error}"
+                entry.id, entry.urn, f"answers the bundle's golden sample{named} in another form: {error}"
             ) from None
         found = parity.compare(*pair, 1, absolute=how.absolute, relative=how.relative)
         if not found.passed:
             raise self._rolled_back(
                 entry.id,
                 entry.urn,
-                f"answers the bundle's golden sample otherwise than its model: largest error {found.max_abs_error:.3g}",
+                f"answers the bundle's golden sample{named} otherwise than its model: "
+                f"largest error {found.max_abs_error:.3g}",
             )
         return []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,18 +70,25 @@ def prepared(earlier: State, project: Project, settings: StackSettings, live: Ma
     the errors of the bundle store, and UnsafeModel for a bundle that is not signed as `cloudmodel:signed` demands.
     """
     store = open_store(project.bundles, base=project.folder)
-    digest = outputs_of(earlier).get("bundle_digest")
-    if digest:
+    outputs = outputs_of(earlier)
+    served = {str(each["bundle_digest"]) for each in outputs.get("variants") or [outputs] if each.get("bundle_digest")}
+    for digest in sorted(served):
         proven.require_signed(project, settings, store, digest)
-    bounds = next((each.inputs for each in earlier.resources if each.type == TARGET), None)
     entries: Iterable[Resource] = (
         replace(each, inputs=rewritten(each.inputs, lambda node: _found(node, store))) for each in earlier.resources
     )
-    if bounds is not None:
-        least, most = max(int(bounds["minCapacity"]), 1), int(bounds["maxCapacity"])
-        within = {name: min(max(count, least), most) for name, count in live.items()}
-        entries = (replace(each, inputs=_sized(each, within)) for each in entries)
+    counts = dict(_counts(earlier, live))
+    entries = (replace(each, inputs=_sized(each, counts)) for each in entries)
     return replace(earlier, resources=tuple(entries))
+
+
+def _counts(earlier: State, live: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """The variants that `earlier` lets scale, each with its live count within the bounds of then."""
+    for each in earlier.resources:
+        variant = str(each.inputs.get("resourceId")).rpartition("/variant/")[2]
+        if each.type == TARGET and variant in live:
+            least, most = max(int(each.inputs["minCapacity"]), 1), int(each.inputs["maxCapacity"])
+            yield variant, min(max(live[variant], least), most)
 
 
 def _found(node: Any, store: BundleStore) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.core.errors import ProjectInvalid, UnexpectedChanges, UsageError
 from cloudmodel.core.files import write_text
 from cloudmodel.deploy.binding import Binding, program_digest, settings_digest, tool_version
@@ -21,9 +20,8 @@ from cloudmodel.engine.state import State
 from cloudmodel.engine.step import Diagnostic
 from cloudmodel.engine.values import is_secret, plain, rewritten
 from cloudmodel.program.aws.live import LOCAL_URL
-from cloudmodel.program.build import resolve_bundle
 from cloudmodel.program.commit import commit_of
-from cloudmodel.program.deployment import Deployment
+from cloudmodel.program.variant import variants
 from cloudmodel.settings.model import Project, StackSettings
 
 ANOTHER_CLOUD = "the local AWS was started anew since the last update, and what stood in it is gone: it is made again"
@@ -46,8 +44,9 @@ def binding(
     """What a plan on `state` is made from; `cloud` is the local AWS's instance, empty for a real account."""
     bundle = image = ""
     try:
-        bundle, archive = resolve_bundle(project, settings)
-        image = Deployment(project, settings, read_manifest(archive), archive, bundle, account).image.uri
+        served = variants(project, settings)
+        bundle = " ".join(each.bundle.digest for each in served)
+        image = " ".join(each.image.uri for each in served)
     except UsageError:
         pass  # the program says so itself; destroy and refresh need none
     return Binding(

@@ -148,8 +148,14 @@ class LocalSageMaker(SageMakerResponse):
         self._check_scaled_variants(endpoint, config)
         retained = self._retained(endpoint)
         kept = endpoint.last_deployment_config if self._get_param("RetainDeploymentConfig") else None
+        deployment = kept or self._get_param("DeploymentConfig")
+        if deployment and old and (other := _names(old) ^ _names(config)):
+            raise ValidationError(
+                f"The variant(s) {sorted(other)} are not in both endpoint configurations; a DeploymentConfig needs the "
+                "same variant names."
+            )
         plan = self._plan(config, retained, kept)
-        endpoint.last_deployment_config = kept or self._get_param("DeploymentConfig")
+        endpoint.last_deployment_config = deployment
         self.endpoints.update(self.sagemaker_backend, endpoint, config, retained, plan)
         return ActionResult({"EndpointArn": endpoint.arn})
 
@@ -301,6 +307,10 @@ def _check_variant(variant: dict[str, Any]) -> None:
         raise ValidationError(f"Variant {name} needs an InstanceType and an InitialInstanceCount.")
     weight = variant.get("InitialVariantWeight")
     variant["InitialVariantWeight"] = 1.0 if weight is None else as_float32(weight)
+
+
+def _names(config: Any) -> set[str]:
+    return {variant["VariantName"] for variant in config.production_variants}
 
 
 def _images(backend: Any, model_name: str) -> list[str]:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cloudmodel.operate.invoke import Address, readable_errors
-from cloudmodel.program.deployment import ALARMS
+from cloudmodel.program.names import of_variant
+from cloudmodel.settings.rollout import ALARMS
+from cloudmodel.settings.variants import MAIN
 
 GONE = "gone"
 ABSENT = "Could not find"
@@ -52,25 +54,28 @@ def standing(address: Address, endpoint: str) -> Standing:
     from botocore.exceptions import ClientError
 
     with readable_errors(address, endpoint):
-        names = [f"{endpoint}-{word}" for word in ALARMS]
-        alarms = tuple(
-            Alarm(each["AlarmName"], each["StateValue"], each["StateUpdatedTimestamp"].isoformat(timespec="seconds"))
-            for each in address.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-        )
         try:
             found = address.client("sagemaker").describe_endpoint(EndpointName=endpoint)
         except ClientError as error:
             if ABSENT not in str(error.response.get("Error", {}).get("Message")):
                 raise
-            return Standing(endpoint, GONE, None, None, (), alarms)
-    variants = tuple(
-        Variant(
-            each["VariantName"],
-            each.get("CurrentWeight"),
-            each.get("CurrentInstanceCount"),
-            each.get("DesiredInstanceCount"),
+            found = {}
+        variants = tuple(
+            Variant(
+                each["VariantName"],
+                each.get("CurrentWeight"),
+                each.get("CurrentInstanceCount"),
+                each.get("DesiredInstanceCount"),
+            )
+            for each in found.get("ProductionVariants", ())
         )
-        for each in found.get("ProductionVariants", ())
-    )
+        owners = [each.name for each in variants] or [MAIN]
+        names = [f"{of_variant(endpoint, owner)}-{word}" for owner in owners for word in ALARMS]
+        alarms = tuple(
+            Alarm(each["AlarmName"], each["StateValue"], each["StateUpdatedTimestamp"].isoformat(timespec="seconds"))
+            for each in address.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+        )
+    if not found:
+        return Standing(endpoint, GONE, None, None, (), alarms)
     configuration = found.get("EndpointConfigName")
     return Standing(endpoint, found["EndpointStatus"], configuration, found.get("FailureReason"), variants, alarms)

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.bundle.store import open_store
-from cloudmodel.core.errors import UsageError
 from cloudmodel.program import proven
 from cloudmodel.program.aws import live
 from cloudmodel.program.commit import commit_of
 from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.notes import notes
 from cloudmodel.program.standing import Standing
+from cloudmodel.program.variant import Variant, variants
 from cloudmodel.settings.load import load_project, load_stack
-from cloudmodel.settings.model import Project, StackSettings
 
 
 def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live.standing) -> None:
@@ -34,42 +32,30 @@ def build(folder: Path, standing: Callable[[Deployment], Standing | None] = live
 
     project = load_project(folder)
     settings = load_stack(project, pulumi.get_stack())
-    digest, archive = resolve_bundle(project, settings)
-    proven.require_signed(project, settings, open_store(project.bundles, base=project.folder), digest)
-    manifest = read_manifest(archive)
-    proven.require(project, digest, manifest)
+    served = variants(project, settings)
     deployment = Deployment(
         project=project,
         settings=settings,
-        manifest=manifest,
-        archive=archive,
-        digest=digest,
+        variants=served,
         account=aws.get_caller_identity().account_id,
         commit=commit_of(folder),
     )
+    store = open_store(project.bundles, base=project.folder)
+    for digest, bundle in deployment.bundles.items():
+        proven.require_signed(project, settings, store, digest)
+        proven.require(project, digest, bundle.manifest)
     deployment.check()
+    stands = standing(deployment)
+    deployment.check_standing(stands)
     for note in notes(deployment):
         pulumi.log.warn(note)
-    for name, value in declare(deployment, standing(deployment)).items():
+    for name, value in declare(deployment, stands).items():
         pulumi.export(name, value)
 
 
-def resolve_bundle(project: Project, settings: StackSettings) -> tuple[str, Path]:
-    """The digest and the local archive of the pinned bundle, else of the project's newest.
-
-    Raises UsageError where the store has none, and the errors of the bundle store.
-    """
-    store = open_store(project.bundles, base=project.folder)
-    digest = settings.bundle or store.newest(project.name)
-    if digest is None:
-        raise UsageError(
-            f"{project.name} has no bundle in {project.bundles}", where=str(project.folder), hint="cloudmodel package"
-        )
-    return digest, store.get(digest)
-
-
 def declare(deployment: Deployment, standing: Standing | None) -> dict[str, object]:
-    """Declare everything and return the stack's outputs."""
+    """Declare everything and return the stack's outputs. `bundle_digest` and `bundle_uri` are the first variant's;
+    where the settings list variants, `variants` has all of them."""
     from cloudmodel.program.aws.alarms import Alarms
     from cloudmodel.program.aws.asynchronous import Queue
     from cloudmodel.program.aws.autoscaling import Autoscaling
@@ -88,17 +74,30 @@ def declare(deployment: Deployment, standing: Standing | None) -> dict[str, obje
     network = Network(deployment) if deployment.settings.network.subnets else None
     queue = Queue(deployment, storage.bucket, encryption) if deployment.settings.mode == "async" else None
     endpoint = Endpoint(deployment, storage, identity, encryption, alarms, standing, network, queue)
-    if deployment.scales:
-        Autoscaling(deployment, endpoint)
+    for variant in deployment.variants:
+        if deployment.scales(variant):
+            Autoscaling(deployment, variant, endpoint)
     if deployment.serverless and deployment.settings.serverless.scales:
         Provisioned(deployment, endpoint, endpoint.name)
     dashboard = Dashboard(deployment, alarms)
+    first = deployment.variants[0].bundle
+
+    def told(variant: Variant) -> dict[str, object]:
+        digest = variant.bundle.digest
+        return {
+            "name": variant.name,
+            "weight": variant.weight,
+            "bundle_digest": digest,
+            "bundle_uri": storage.uris[digest],
+        }
+
     return {
         "endpoint_name": endpoint.name,
         "endpoint_arn": endpoint.arn,
-        "bundle_digest": deployment.digest,
-        "bundle_uri": storage.uri,
+        "bundle_digest": first.digest,
+        "bundle_uri": storage.uris[first.digest],
         "revision": endpoint.revision,
         "dashboard_url": dashboard.url,
         **({"input_uri": queue.input} if queue else {}),
+        **({"variants": [told(each) for each in deployment.variants]} if deployment.settings.variants else {}),
     }

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-from cloudmodel.bundle.manifest import Manifest
-from cloudmodel.catalog.catalog import InstanceType, dns_suffix, instance_types, partition
-from cloudmodel.catalog.images import Image, image_repository_arn, serving_image
+from cloudmodel.catalog.catalog import dns_suffix, partition
 from cloudmodel.core.errors import PreflightFailed
 from cloudmodel.program import names
+from cloudmodel.program.standing import Standing
+from cloudmodel.program.variant import RUNTIME, Bundle, Variant, agree
 from cloudmodel.settings.model import Project, StackSettings
+from cloudmodel.settings.rollout import ALARMS
 
-PREFIX = "bundles/sha256/"
 CAPTURE = "capture/"
 """Where in the bucket captured requests and answers lie."""
-VARIANT = "main"
-RUNTIME = "onnxruntime"
 SERVERLESS_DISK = 5 * 10**9
 """Bytes that image, bundle and everything else of a serverless container share (AWS's guide)."""
-ALARMS = ("errors", "latency", "saturation")
-"""The words for the stack's own alarms."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A project's stack with the bundle that it serves, in one account."""
+    """A project's stack with the variants that it serves, in one account."""
 
     project: Project
     settings: StackSettings
-    manifest: Manifest
-    archive: Path
-    digest: str
+    variants: tuple[Variant, ...]
     account: str
     commit: str = ""
 
@@ -50,21 +44,13 @@ class Deployment:
         return names.base(self.settings.existing.name_prefix, self.project.name, self.settings.stack)
 
     @property
-    def machine(self) -> InstanceType:
-        return instance_types()[self.settings.instance]
+    def bundles(self) -> Mapping[str, Bundle]:
+        """Each bundle once, by its digest."""
+        return {each.bundle.digest: each.bundle for each in self.variants}
 
-    @cached_property
-    def image(self) -> Image:
-        """The serving image: the platform's own where it names one, else AWS's for the bundle's layout."""
-        own = self.settings.existing.image
-        if own:
-            return Image(own, image_repository_arn(own), brings=frozenset({RUNTIME}))
-        return serving_image(self.manifest.layout, self.settings.instance, self.region)
-
-    @property
-    def object_key(self) -> str:
-        """Where the bundle lies in the bucket; its name is its content."""
-        return f"{PREFIX}{self.digest.removeprefix('sha256:')}.tar.gz"
+    def of_variant(self, variant: Variant) -> str:
+        """The beginning of the names of what each variant has."""
+        return names.of_variant(self.name, variant.name)
 
     @property
     def bucket_name(self) -> str:
@@ -91,49 +77,56 @@ class Deployment:
 
     @property
     def volume_key(self) -> bool:
-        """Whether a key encrypts the disks: AWS encrypts local NVMe by itself and refuses one, and a serverless
-        endpoint has no disks of its own."""
-        return not self.serverless and not self.machine.nvme
+        """Whether a key encrypts the disks: AWS encrypts local NVMe by itself and refuses one for an endpoint that has
+        any, and a serverless endpoint has no disks of its own."""
+        return not self.serverless and not any(each.machine.nvme for each in self.variants)
 
     @property
     def log_group_name(self) -> str:
         """The group that SageMaker writes to; its name is not ours to choose."""
         return f"/aws/sagemaker/Endpoints/{self.name}"
 
-    @property
-    def scales(self) -> bool:
+    def scales(self, variant: Variant) -> bool:
         """One size at all times is a fixed fleet: nothing is registered for scaling."""
-        return not self.serverless and self.settings.scaling.least < self.settings.scaling.most
+        return not self.serverless and variant.scaling.least < variant.scaling.most
+
+    @property
+    def looks(self) -> bool:
+        """Whether a plan depends on how the endpoint stands: on counts that scaling decides, or on which variants a
+        watched rollout would keep."""
+        return any(map(self.scales, self.variants)) or not self.settings.rollout.usual
 
     @property
     def serverless(self) -> bool:
         """Whether the endpoint has no instances."""
         return self.settings.mode == "serverless"
 
-    @property
-    def scaled_by(self) -> str:
+    def scaled_by(self, variant: Variant) -> str:
         """What the number of instances follows. AWS publishes nothing but the backlog of an async endpoint."""
-        return "backlog" if self.settings.mode == "async" else self.settings.scaling.metric
+        return "backlog" if self.settings.mode == "async" else variant.scaling.metric
 
     @property
     def machines(self) -> dict[str, object]:
         """What cannot change under a variant that is registered for scaling; and the bounds where a schedule moves
         them, because nobody else then compares them with the settings."""
-        scaling = self.settings.scaling
-        bounds = {"bounds": [scaling.min, scaling.max]} if scaling.schedule else {}
-        return {"variants": {VARIANT: "serverless" if self.serverless else self.settings.instance}, **bounds}
+        types = {each.name: "serverless" if self.serverless else each.instance for each in self.variants}
+        bounds = {each.name: [each.scaling.min, each.scaling.max] for each in self.variants if each.scaling.schedule}
+        if not bounds:
+            return {"variants": types}
+        return {"variants": types, "bounds": bounds if len(self.variants) > 1 else next(iter(bounds.values()))}
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The alarms that roll an update back: words for the stack's own, names of others."""
-        rollout = self.settings.rollout
-        if not rollout.wait:
-            return ()
-        return ALARMS if rollout.rollback_on is None else rollout.rollback_on
+        """The names of the alarms that roll an update back."""
+        return tuple(
+            name
+            for word in self.settings.rollout.watched
+            for name in ([self.alarm_name(word, each) for each in self.variants] if word in ALARMS else [word])
+        )
 
-    def alarm_name(self, alarm: str) -> str:
-        """The name of an alarm: `alarm` is a word for one of the stack's own, or another's name."""
-        return f"{self.name}-{alarm}" if alarm in ALARMS else alarm
+    def alarm_name(self, word: str, variant: Variant) -> str:
+        """The name of an alarm of the stack's own."""
+        return f"{self.of_variant(variant)}-{word}"
 
     @property
     def tags(self) -> dict[str, str]:
@@ -170,30 +163,52 @@ class Deployment:
         return f"{name}.{self.region}.{dns_suffix(self.region)}"
 
     def check(self) -> None:
-        """Refuse a container that could not load the model, before anything is declared; raises PreflightFailed.
+        """Refuse a container that could not load its model, and variants that do not answer the same requests, before
+        anything is declared; raises PreflightFailed.
 
         That the account is one of `aws:allowedAccountIds` is the provider's to check: it knows before any call.
         """
-        if self.serverless:
-            self._check_serverless()
+        agree(self.variants, f"{self.settings.path.name}: cloudmodel:variants")
+        for each in self.variants:
+            if self.serverless:
+                self._check_serverless(each)
+            self._check_image(each)
+
+    def check_standing(self, standing: Standing | None) -> None:
+        """Refuse a watched rollout to other variants than those that stand: AWS watches none; raises PreflightFailed.
+
+        Source: "Exclusions" of SageMaker's deployment guardrails: the variants' names must be the same.
+        """
+        wanted = {each.name for each in self.variants}
+        if standing is None or self.settings.rollout.usual or wanted == set(standing.instances):
+            return
+        raise PreflightFailed(
+            f"the endpoint {self.name} has the variants {', '.join(sorted(standing.instances))}, and is to have "
+            f"{', '.join(sorted(wanted))}: AWS does that all at once, and watches no alarm",
+            where=f"{self.settings.path.name}: cloudmodel:rollout",
+            hint="leave cloudmodel:rollout out for this one update, and begin a new variant with weight 0",
+        )
+
+    def _check_image(self, variant: Variant) -> None:
         if self.settings.target == "local":
             return  # the local AWS runs the bundle's code in this Python, whatever the image
-        if self.manifest.layout != RUNTIME:
+        manifest = variant.bundle.manifest
+        if manifest.layout != RUNTIME:
             return  # only this layout's image lacks what its serving code imports
-        files = {entry.path for entry in self.manifest.files}
-        if RUNTIME in self.image.brings or f"code/{RUNTIME}/__init__.py" in files:
+        files = {entry.path for entry in manifest.files}
+        if RUNTIME in variant.image.brings or f"code/{RUNTIME}/__init__.py" in files:
             return
         if "code/requirements.txt" in files and not self.isolated:
             return
         raise PreflightFailed(
-            f"the image {self.image.uri} has no {RUNTIME} and the container cannot install it",
+            f"the image {variant.image.uri} has no {RUNTIME} and the container cannot install it",
             where=f"{self.settings.path.name}: cloudmodel:existing",
             hint="name an image that has it: cloudmodel:existing: {image: ...}; "
             "docs/decisions/2026-11-24-serving-image.md has its three lines",
         )
 
-    def _check_serverless(self) -> None:
-        size = sum(entry.size for entry in self.manifest.files)
+    def _check_serverless(self, variant: Variant) -> None:
+        size = sum(entry.size for entry in variant.bundle.manifest.files)
         if size > SERVERLESS_DISK:
             raise PreflightFailed(
                 f"the bundle has {size / 2**30:.1f} GiB unpacked, and a serverless endpoint has a disk of 5 GB",

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from cloudmodel.core.naming import SAGEMAKER_NAME_LENGTH, fit, short_hash
+from cloudmodel.settings.variants import MAIN
 
 CONTENT_DIGITS = 12
 ROLE_NAME_LENGTH = 64
@@ -40,3 +41,11 @@ def bucket(name: str, account: str, region: str) -> str:
     """A bucket's name, which must be unique in the world: it carries the account and the region."""
     end = f"-{account}-{region}"
     return fit(name, BUCKET_NAME_LENGTH - len(end)) + end
+
+
+def of_variant(word: str, variant: str) -> str:
+    """The name of what each variant has: `word` alone for `main`, so that a stack which lists no variants may begin to.
+
+    No name that this module makes has a dot: what it says of another variant is no other stack's.
+    """
+    return word if variant == MAIN else f"{word}.{variant}"

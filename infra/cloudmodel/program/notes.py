@@ -10,11 +10,15 @@ from cloudmodel.program.deployment import Deployment
 def notes(deployment: Deployment) -> Iterator[str]:
     """One sentence for each setting of the stack that AWS, or what the platform owns, does not let us carry out."""
     settings = deployment.settings
-    if deployment.machine.nvme:
+    nvme = sorted({each.instance for each in deployment.variants if each.machine.nvme})
+    if nvme and not deployment.serverless:
+        has = "have" if len(nvme) > 1 else "has"
         yield (
-            f"cloudmodel:instance {settings.instance} has local NVMe disks, which AWS encrypts by itself: "
+            f"cloudmodel:instance {', '.join(nvme)} {has} local NVMe disks, which AWS encrypts by itself: "
             "the endpoint gets no key of cloudmodel:encryption, since SageMaker refuses one for such types"
         )
+        if beside := [each.name for each in deployment.variants if not each.machine.nvme]:
+            yield f"that is so for the disks of {', '.join(beside)} beside it, too: they have AWS's own encryption only"
     if len(settings.network.subnets) == 1:
         yield "cloudmodel:network names one subnet: all instances stand in its availability zone and fall with it"
     if settings.mode == "serverless" and settings.network.isolation:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cloudmodel.program.deployment import PREFIX, Deployment
+from cloudmodel.program.deployment import Deployment
+from cloudmodel.program.variant import PREFIX
 
 VERSION = "2012-10-17"
 
@@ -49,10 +50,9 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
         "Sid": "Alarms",
         "Effect": "Allow",
         "Action": "cloudwatch:DescribeAlarms",
-        "Resource": [
-            deployment.arn("cloudwatch", f"alarm:{deployment.alarm_name(each)}") for each in deployment.watched
-        ],
+        "Resource": [deployment.arn("cloudwatch", f"alarm:{each}") for each in deployment.watched],
     }
+    images = sorted({each.image.repository_arn for each in deployment.variants})
     return document(
         {
             "Sid": "Bundle",
@@ -83,7 +83,7 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
             "Sid": "Image",
             "Effect": "Allow",
             "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            "Resource": deployment.image.repository_arn,
+            "Resource": images[0] if len(images) == 1 else images,
         },
         # SageMaker looks at the alarms that roll an update back as this role.
         *([alarms] if deployment.watched else []),

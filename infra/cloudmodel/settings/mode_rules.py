@@ -21,8 +21,15 @@ def unfit(settings: StackFile) -> Iterator[tuple[Key, str]]:
         yield from _serverless(settings)
     elif settings.mode == "async":
         yield from _asynchronous(settings)
-    if settings.mode != "async" and settings.scaling.metric == "backlog":
-        yield ("scaling", "metric"), "backlog is for stacks whose cloudmodel:mode is async"
+    if settings.variants and settings.mode != "realtime":
+        yield (
+            ("variants",),
+            f"is for real-time endpoints: a stack whose cloudmodel:mode is {settings.mode} has one bundle",
+        )
+        return
+    for each in settings.served:
+        if settings.mode != "async" and each.scaling.metric == "backlog":
+            yield (*each.keys["scaling"], "metric"), "backlog is for stacks whose cloudmodel:mode is async"
 
 
 def _serverless(settings: StackFile) -> Iterator[tuple[Key, str]]:

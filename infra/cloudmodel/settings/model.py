@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from cloudmodel.catalog.catalog import limit
 from cloudmodel.core.naming import PROJECT_NAME
+from cloudmodel.settings.document import Key
 from cloudmodel.settings.fields import (
     MODULE_FACTORY,
     OWN_ENVIRONMENT,
@@ -47,6 +48,7 @@ from cloudmodel.settings.modes import Asynchronous, Serverless
 from cloudmodel.settings.part import Settings
 from cloudmodel.settings.rollout import Rollout
 from cloudmodel.settings.scaling import Scaling
+from cloudmodel.settings.variants import MAIN, Served, Variant
 
 # --- cloudmodel.yaml ---------------------------------------------------------------------------------------------
 
@@ -247,6 +249,8 @@ class StackFile(Settings):
     asynchronous: Asynchronous = Asynchronous()
     instance: InstanceName = "ml.c7i.large"
     scaling: Scaling = Scaling()
+    variants: Annotated[tuple[Variant, ...], Tuple, at_most("sagemaker", "ProductionVariantList")] = ()
+    """Several bundles behind the endpoint; without a list the stack's one bundle, as the variant `main`."""
     rollout: Rollout = Rollout()
     alarms: Alarms = Alarms()
     capture: Capture = Capture()
@@ -271,6 +275,35 @@ class StackFile(Settings):
         if self.existing.key and self.encryption.key not in ("create", self.existing.key):
             raise ValueError("encryption.key and existing.key name different keys")
         return self
+
+    @model_validator(mode="after")
+    def _variants_differ(self) -> Self:
+        if len({each.name for each in self.variants}) != len(self.variants):
+            raise ValueError("variants names one twice")
+        if self.variants and not any(each.weight for each in self.variants):
+            raise ValueError("variants: all weights are 0, so nobody would answer")
+        return self
+
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """The variants, each with what it takes from the stack."""
+        if not self.variants:
+            own: dict[str, Key] = {"instance": ("instance",), "scaling": ("scaling",)}
+            return (Served(MAIN, 1, self.bundle, self.instance, self.scaling, own),)
+        return tuple(
+            Served(
+                each.name,
+                each.weight,
+                each.bundle or self.bundle,
+                each.instance or self.instance,
+                each.scaling or self.scaling,
+                {
+                    name: ("variants", index, name) if getattr(each, name) else (name,)
+                    for name in ("instance", "scaling")
+                },
+            )
+            for index, each in enumerate(self.variants)
+        )
 
     @property
     def key_arn(self) -> str | None:

@@ -11,15 +11,14 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudmodel.catalog.catalog import instance_types
 from cloudmodel.catalog.images import serving_image
 from cloudmodel.core.errors import SettingsInvalid, Unsupported
 from cloudmodel.settings.check import known_keys, nearest, validate
 from cloudmodel.settings.document import Document, Key, Mark, Problem, dotted, invalid
+from cloudmodel.settings.fleet_rules import impossible_fleets, unfit_rollout
 from cloudmodel.settings.mode_rules import unfit
 from cloudmodel.settings.model import AwsFile, Project, StackFile, StackSettings
 from cloudmodel.settings.pending import refused
-from cloudmodel.settings.rollout import STEPS
 
 LOCAL_REGION = "us-east-1"
 OURS = "cloudmodel"
@@ -152,7 +151,7 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile, *, pinn
                 ("allowedAccountIds",),
                 "is required where cloudmodel:target is aws: the accounts this stack may touch",
             )
-        if settings.bundle is None and pinned:
+        if pinned and any(each.bundle is None for each in settings.served):
             yield ("bundle",), "is required where cloudmodel:target is aws; cloudmodel package prints the digest"
         if settings.local is not None:
             yield ("local",), "is for stacks whose cloudmodel:target is local"
@@ -161,43 +160,20 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile, *, pinn
             yield ("capture", "percent"), "must be 0: a serverless endpoint captures no data"
         if settings.network.subnets:
             yield ("network", "subnets"), "must be left out: a serverless endpoint stands in no VPC"
-    scaling = settings.scaling
-    if settings.mode == "realtime" and scaling.min < 1:
-        yield ("scaling", "min"), "must be at least 1: a real-time endpoint cannot scale to zero"
-    for index, entry in enumerate(scaling.schedule):
-        if settings.mode == "realtime" and entry.min < 1:
-            yield ("scaling", "schedule", index, "min"), "must be at least 1: a real-time endpoint cannot scale to zero"
-    if instance_types()[settings.instance].burstable and scaling.least < scaling.most:
-        yield (
-            ("instance",),
-            f"{settings.instance} is burstable: AWS scales it only with scaling.min equal to scaling.max",
-        )
+    if settings.bundle and settings.variants and all(each.bundle for each in settings.variants):
+        yield ("bundle",), "is of no variant, each names its own: leave it out, or leave a variant's out"
+    yield from impossible_fleets(settings)
     yield from unfit(settings)
-    yield from _unfit_rollout(settings)
+    yield from unfit_rollout(settings)
     for key, what, region in _regional(settings):
         if aws.region and region != aws.region:
             yield key, f"is {what} of another region than {aws.region}"
     if settings.existing.image is None and project.serve.layout in ("auto", "onnxruntime"):
-        try:
-            serving_image("onnxruntime", settings.instance, aws.region or LOCAL_REGION)
-        except Unsupported as error:
-            yield ("instance",), error.message
-
-
-def _unfit_rollout(settings: StackFile) -> Iterator[tuple[Key, str]]:
-    """What SageMaker's deployment guardrails exclude, and would carry out all at once without a word."""
-    rollout = settings.rollout
-    if rollout.usual:
-        return
-    if settings.mode not in ("realtime", "async"):
-        yield ("rollout",), f"is for real-time and async endpoints: a {settings.mode} one moves all at once"
-    if settings.instance.startswith("ml.inf1."):
-        yield ("rollout",), f"AWS moves {settings.instance} all at once, and watches no alarm"
-    if rollout.strategy in STEPS and settings.scaling.least < 2:
-        yield (
-            ("rollout", "strategy"),
-            f"{rollout.strategy} moves at most half of the fleet at a time: scaling.min must be at least 2",
-        )
+        for each in settings.served:
+            try:
+                serving_image("onnxruntime", each.instance, aws.region or LOCAL_REGION)
+            except Unsupported as error:
+                yield each.keys["instance"], error.message
 
 
 def _regional(settings: StackFile) -> Iterator[tuple[Key, str, str]]:

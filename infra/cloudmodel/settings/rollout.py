@@ -38,6 +38,8 @@ STEPS: Mapping[str, Steps] = {
     "rolling": Steps(5, 50, 25),
 }
 USUAL_BAKE = 300
+ALARMS = ("errors", "latency", "saturation")
+"""The words for the stack's own alarms; each variant has its own of each."""
 
 
 class Rollout(Settings):
@@ -83,6 +85,13 @@ class Rollout(Settings):
     def waits(self) -> int:
         """Seconds that all steps are watched: a canary and what follows it, every step of the others."""
         return self.wait * (2 if self.strategy == "canary" else -(-100 // self.percent))
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """What rolls an update back: words for the stack's own alarms, names of others; nothing where nothing bakes."""
+        if not self.wait:
+            return ()
+        return ALARMS if self.rollback_on is None else self.rollback_on
 
     @property
     def usual(self) -> bool:

@@ -41,7 +41,7 @@ def command(context: Context, stack: str | None, engine: str | None, parallel: i
     outcome = running.watched(context, opened, look, Options(parallel=parallel))
     items = list(infrastructure(outcome.steps))
     serving = told[0].serving
-    pinned, stands = opened.settings.bundle, outcome.outputs.get("bundle_digest")
+    pinned, stands = opened.settings.served[0].bundle, outcome.outputs.get("bundle_digest")
     unseen = [*told[0].unseen]
     if pinned and stands and pinned != stands:
         unseen.append(f"the pin is {pinned} and {stands} was deployed: the next `up` changes that")

@@ -48,8 +48,11 @@ def command(
     if planned.changes:
         context.confirm(running.question("Roll back", planned), yes=yes)
     outcome = running.watched(context, opened, opened.engine.rollback, asked, planned=planned)
-    bundle = outcome.outputs.get("bundle_digest")
-    advice = f"the next `up` goes forward again unless {opened.settings.path.name} pins cloudmodel:bundle: {bundle}"
+    pins = [
+        f"the bundle {each['bundle_digest']} and the weight {each['weight']:g} in {each['name']}"
+        for each in outcome.outputs.get("variants") or ()
+    ] or [f"cloudmodel:bundle: {outcome.outputs.get('bundle_digest')}"]
+    advice = f"the next `up` goes forward again unless {opened.settings.path.name} pins {', '.join(pins)}"
     if context.json:
         told = {"duration_s": round(outcome.duration_s or 0, 3), "calls": list(outcome.calls), "next": advice}
         emit("rollback", plan.as_json(outcome) | told)

@@ -30,9 +30,12 @@ def command(context: Context, stack: str | None, engine: str | None, count: int)
     found = (
         standing(address(opened), endpoint) if isinstance(endpoint, str) else Standing("", "none", None, None, (), ())
     )
+    bundles = {each["name"]: each["bundle_digest"] for each in outputs.get("variants") or ()}
     head = {name: outputs.get(name) for name in ("revision", "bundle_digest")}
     if context.json:
         told = {"stack": opened.name, "target": opened.settings.target, "region": opened.settings.region, **head}
+        if bundles:
+            told["bundles"] = bundles
         emit("status", {**told, **found.as_json(), "events": [asdict(each) for each in events]})
         return
     say(f"stack {opened.name}: target {opened.settings.target}, region {opened.settings.region}")
@@ -40,12 +43,20 @@ def command(context: Context, stack: str | None, engine: str | None, count: int)
         say(f"no endpoint; cloudmodel up --stack {opened.name} makes it")
     else:
         say(f"endpoint {found.endpoint}: {found.status}", fg=COLOURS.get(found.status, "yellow"))
-        say(f"revision {head['revision']}, bundle {head['bundle_digest']}")
+        bundle = "" if bundles else f", bundle {head['bundle_digest']}"
+        say(f"revision {head['revision']}{bundle}")
         if found.failure:
             say(f"reason: {found.failure}", fg="red")
     if found.variants:
-        rows = [(each.name, *map(_told, (each.weight, each.instances, each.wanted))) for each in found.variants]
-        say("\n" + table(("VARIANT", "WEIGHT", "INSTANCES", "WANTED"), rows))
+        rows = [
+            (
+                each.name,
+                *map(_told, (each.weight, each.instances, each.wanted)),
+                *([bundles.get(each.name, "-")] if bundles else []),
+            )
+            for each in found.variants
+        ]
+        say("\n" + table(("VARIANT", "WEIGHT", "INSTANCES", "WANTED", *(["BUNDLE"] if bundles else [])), rows))
     if found.alarms:
         say("\n" + table(("ALARM", "STATE", "SINCE"), [(each.name, each.state, each.since) for each in found.alarms]))
     if events:

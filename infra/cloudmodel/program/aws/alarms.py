@@ -9,7 +9,8 @@ import pulumi_aws as aws
 
 from cloudmodel.program import policies
 from cloudmodel.program.aws.encryption import Encryption
-from cloudmodel.program.deployment import VARIANT, Deployment
+from cloudmodel.program.deployment import Deployment
+from cloudmodel.program.variant import Variant
 
 PERIOD = 60
 PERIODS, BREACHES = 5, 3
@@ -25,8 +26,8 @@ metric and statistic. AWS publishes no Invocations of an async endpoint; the mod
 class Alarms(pulumi.ComponentResource):
     """E-mail addresses subscribe to the topic; topics that exist already are told directly.
 
-    `names` are the alarms' names by their words, `arns` their ARNs. They are made before the endpoint, which may be
-    told to go back when one of them goes off.
+    Each variant has its own. `names` are the alarms' names by what the program calls them, `arns` the variants' alarms'
+    ARNs. They are made before the endpoint, which may be told to go back when one of them goes off.
     """
 
     names: dict[str, pulumi.Output[str]]
@@ -53,10 +54,13 @@ class Alarms(pulumi.ComponentResource):
             )
         actions: list[pulumi.Input[str]] = [topic.arn, *sorted(each for each in set(notify) if each.startswith("arn:"))]
         self.names, self.arns = {}, []
-        for name, description, condition in _conditions(deployment):
+        for variant, (word, description, condition) in (
+            (each, condition) for each in deployment.variants for condition in _conditions(deployment, each)
+        ):
+            name = deployment.alarm_name(word, variant)
             alarm = aws.cloudwatch.MetricAlarm(
-                f"alarm-{name}",
-                name=deployment.alarm_name(name),
+                variant.called(f"alarm-{word}"),
+                name=name,
                 alarm_description=description,
                 comparison_operator="GreaterThanThreshold",
                 evaluation_periods=PERIODS,
@@ -73,10 +77,10 @@ class Alarms(pulumi.ComponentResource):
         self.register_outputs({"topic": topic.arn})
 
 
-def _conditions(deployment: Deployment) -> list[tuple[str, str, dict[str, Any]]]:
+def _conditions(deployment: Deployment, variant: Variant) -> list[tuple[str, str, dict[str, Any]]]:
     """Name, description and condition of each alarm. ModelLatency is in microseconds."""
     alarms = deployment.settings.alarms
-    of_variant = {"EndpointName": deployment.name, "VariantName": VARIANT}
+    of_variant = {"EndpointName": deployment.name, "VariantName": variant.name}
     errors, requests = REQUESTS.get(deployment.settings.mode, REQUESTS["realtime"])
 
     def over_a_minute(counted: tuple[str, str]) -> dict[str, Any]:
@@ -119,14 +123,14 @@ def _conditions(deployment: Deployment) -> list[tuple[str, str, dict[str, Any]]]
                 "threshold": alarms.p99_ms * 1000,
             },
         ),
-        ("saturation", *_saturation(deployment, of_variant)),
+        ("saturation", *_saturation(deployment, variant, of_variant)),
     ]
 
 
-def _saturation(deployment: Deployment, of_variant: dict[str, str]) -> tuple[str, dict[str, Any]]:
+def _saturation(deployment: Deployment, variant: Variant, of_variant: dict[str, str]) -> tuple[str, dict[str, Any]]:
     """Description and condition. CPU and GPU utilization are sums over cores and devices, so that a machine's full load
     is 100 times their number; a serverless endpoint has none, and its metric is a share of 1."""
-    saturation, machine = deployment.settings.alarms.saturation, deployment.machine
+    saturation, machine = deployment.settings.alarms.saturation, variant.machine
     common = {"dimensions": of_variant, "period": PERIOD}
     if deployment.settings.mode == "serverless":
         return f"More than {saturation:g} % of the concurrency is used", {

@@ -1,4 +1,4 @@
-"""How many instances the endpoint's variant has: target tracking, steps for a sudden load, a schedule."""
+"""How many instances a variant of the endpoint has: target tracking, steps for a sudden load, a schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pulumi_aws as aws
 
 from cloudmodel.program.aws import asynchronous
 from cloudmodel.program.aws.endpoint import Endpoint
-from cloudmodel.program.deployment import VARIANT, Deployment
+from cloudmodel.program.deployment import Deployment
+from cloudmodel.program.variant import Variant
 from cloudmodel.settings.scaling import Step
 
 TRACKED = {
@@ -35,18 +36,24 @@ Adjustment = aws.appautoscaling.PolicyStepScalingPolicyConfigurationStepAdjustme
 class Autoscaling(pulumi.ComponentResource):
     """Keeps the metric near its target by changing the number of instances between min and max."""
 
-    def __init__(self, deployment: Deployment, endpoint: Endpoint, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("cloudmodel:aws:Autoscaling", "autoscaling", None, opts)
-        scaling = deployment.settings.scaling
-        metric, usual_target, specification = _tracked(deployment, endpoint)
+    def __init__(
+        self,
+        deployment: Deployment,
+        variant: Variant,
+        endpoint: Endpoint,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("cloudmodel:aws:Autoscaling", variant.called("autoscaling"), None, opts)
+        scaling, name = variant.scaling, deployment.of_variant(variant)
+        metric, usual_target, specification = _tracked(deployment, variant, endpoint)
         child = pulumi.ResourceOptions(parent=self)
         target = aws.appautoscaling.Target(
-            "scaling-target",
+            variant.called("scaling-target"),
             service_namespace="sagemaker",
             scalable_dimension="sagemaker:variant:DesiredInstanceCount",
             # Made of the machines, too, so that it is taken down before they change.
             resource_id=pulumi.Output.all(endpoint.name, endpoint.machines).apply(
-                lambda known: f"endpoint/{known[0]}/variant/{VARIANT}"
+                lambda known: f"endpoint/{known[0]}/variant/{variant.name}"
             ),
             min_capacity=scaling.min,
             max_capacity=scaling.max,
@@ -69,8 +76,8 @@ class Autoscaling(pulumi.ComponentResource):
             "scale_out_cooldown": scaling.scale_out_cooldown,
         }
         aws.appautoscaling.Policy(
-            "scaling-policy",
-            name=f"{deployment.name}-{metric}",
+            variant.called("scaling-policy"),
+            name=f"{name}-{metric}",
             policy_type="TargetTrackingScaling",
             target_tracking_scaling_policy_configuration=tracking,
             opts=child,
@@ -78,8 +85,8 @@ class Autoscaling(pulumi.ComponentResource):
         )
         for entry in scaling.schedule:
             aws.appautoscaling.ScheduledAction(
-                f"schedule-{entry.name}",
-                name=f"{deployment.name}-{entry.name}",
+                variant.called(f"schedule-{entry.name}"),
+                name=f"{name}-{entry.name}",
                 schedule=entry.when,
                 timezone=entry.timezone,
                 scalable_target_action={"min_capacity": entry.min, "max_capacity": entry.max},
@@ -87,19 +94,24 @@ class Autoscaling(pulumi.ComponentResource):
                 **of_variant,
             )
         if scaling.steps:
-            self._steps(deployment, endpoint, of_variant, child)
+            self._steps(deployment, variant, endpoint, of_variant, child)
         if scaling.least == 0:
             asynchronous.wake(deployment, endpoint.name, of_variant, child)
         self.register_outputs({})
 
     def _steps(
-        self, deployment: Deployment, endpoint: Endpoint, of_variant: dict[str, Any], child: pulumi.ResourceOptions
+        self,
+        deployment: Deployment,
+        variant: Variant,
+        endpoint: Endpoint,
+        of_variant: dict[str, Any],
+        child: pulumi.ResourceOptions,
     ) -> None:
         """Tracking adds instances after minutes; the alarm of a sudden load adds them after one."""
-        scaling = deployment.settings.scaling
+        scaling, name = variant.scaling, deployment.of_variant(variant)
         policy = aws.appautoscaling.Policy(
-            "step-policy",
-            name=f"{deployment.name}-steps",
+            variant.called("step-policy"),
+            name=f"{name}-steps",
             policy_type="StepScaling",
             step_scaling_policy_configuration={
                 "adjustment_type": "ChangeInCapacity",
@@ -110,17 +122,17 @@ class Autoscaling(pulumi.ComponentResource):
             opts=child,
             **of_variant,
         )
-        word = deployment.scaled_by
+        word = deployment.scaled_by(variant)
         metric, statistic = COUNTED[word]
         first = scaling.steps[0].above
         aws.cloudwatch.MetricAlarm(
-            "alarm-steps",
-            name=f"{deployment.name}-steps",
+            variant.called("alarm-steps"),
+            name=f"{name}-steps",
             alarm_description=f"A sudden load: {word} per instance over {first:g}. Adds instances",
             namespace="AWS/SageMaker",
             metric_name=metric,
             statistic=statistic,
-            dimensions={"EndpointName": endpoint.name, **({} if word == "backlog" else {"VariantName": VARIANT})},
+            dimensions={"EndpointName": endpoint.name, **({} if word == "backlog" else {"VariantName": variant.name})},
             period=60,
             evaluation_periods=1,
             threshold=first,
@@ -132,9 +144,9 @@ class Autoscaling(pulumi.ComponentResource):
         )
 
 
-def _tracked(deployment: Deployment, endpoint: Endpoint) -> tuple[str, float, Any]:
+def _tracked(deployment: Deployment, variant: Variant, endpoint: Endpoint) -> tuple[str, float, Any]:
     """The word for what is tracked, a target to begin with, and the metric as a policy specifies it."""
-    word = deployment.scaled_by
+    word = deployment.scaled_by(variant)
     if word == "backlog":
         return (
             word,

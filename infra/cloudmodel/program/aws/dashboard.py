@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -14,7 +15,8 @@ import pulumi_aws as aws
 
 from cloudmodel.program.aws.alarms import Alarms
 from cloudmodel.program.aws.asynchronous import BACKLOG
-from cloudmodel.program.deployment import VARIANT, Deployment
+from cloudmodel.program.deployment import Deployment
+from cloudmodel.program.variant import Variant
 
 Widget = dict[str, Any]
 REQUESTS, MACHINES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
@@ -53,111 +55,123 @@ def url(deployment: Deployment) -> str:
 
 def body(deployment: Deployment, alarms: Sequence[str]) -> str:
     """The dashboard as JSON text, the same bytes for the same deployment; `alarms` are ARNs."""
-    graphs = _graphs(deployment)
-    widgets = [_placed(index, widget) for index, widget in enumerate(graphs)]
-    rows = -(-len(graphs) * WIDTH // COLUMNS)
+    widgets: list[Widget] = []
+    row = 0
+    for variant in deployment.variants:
+        graphs = _graphs(View(deployment, variant))
+        widgets += [_placed(index, row, widget) for index, widget in enumerate(graphs)]
+        row += -(-len(graphs) * WIDTH // COLUMNS)
     shown = {"title": "Alarms", "alarms": sorted(alarms)}
-    widgets.append({"type": "alarm", "x": 0, "y": rows * HEIGHT, "width": COLUMNS, "height": 3, "properties": shown})
+    widgets.append({"type": "alarm", "x": 0, "y": row * HEIGHT, "width": COLUMNS, "height": 3, "properties": shown})
     return json.dumps({"widgets": widgets}, sort_keys=True)
 
 
-def _graphs(deployment: Deployment) -> list[Widget]:
+@dataclass(frozen=True)
+class View:
+    """What a row of graphs is about: one variant of the endpoint."""
+
+    deployment: Deployment
+    variant: Variant
+
+    @property
+    def prefix(self) -> str:
+        """Before the titles of its graphs, where there are several."""
+        return f"{self.variant.name}: " if len(self.deployment.variants) > 1 else ""
+
+
+def _graphs(view: View) -> list[Widget]:
     """What SageMaker publishes of an endpoint depends on its mode."""
-    match deployment.settings.mode:
+    match view.deployment.settings.mode:
         case "serverless":
-            return [*_asked(deployment), *_concurrency(deployment)]
+            return [*_asked(view), *_concurrency(view)]
         case "async":
-            return [*_queue(deployment), *_machines(deployment)]
+            return [*_queue(view), *_machines(view)]
         case _:
-            return [*_asked(deployment), _instances(deployment), *_machines(deployment)]
+            return [*_asked(view), _instances(view), *_machines(view)]
 
 
-def _asked(deployment: Deployment) -> list[Widget]:
+def _asked(view: View) -> list[Widget]:
     errors = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")
-    overhead = _metric(deployment, REQUESTS, "OverheadLatency", "p99", "SageMaker's own p99")
+    overhead = _metric(view, REQUESTS, "OverheadLatency", "p99", "SageMaker's own p99")
     return [
-        _graph(deployment, "Requests a minute", [_metric(deployment, REQUESTS, "Invocations", "Sum", "requests")]),
-        _graph(deployment, "Errors a minute", [_metric(deployment, REQUESTS, name, "Sum", name) for name in errors]),
-        _latency(deployment, overhead),
+        _graph(view, "Requests a minute", [_metric(view, REQUESTS, "Invocations", "Sum", "requests")]),
+        _graph(view, "Errors a minute", [_metric(view, REQUESTS, name, "Sum", name) for name in errors]),
+        _latency(view, overhead),
     ]
 
 
-def _latency(deployment: Deployment, *more: list[Any]) -> Widget:
-    model = [_metric(deployment, REQUESTS, "ModelLatency", stat, f"model {stat}") for stat in ("p50", "p99")]
-    line = deployment.settings.alarms.p99_ms * 1000
-    return _graph(deployment, "Latency in microseconds", [*model, *more], line=line)
+def _latency(view: View, *more: list[Any]) -> Widget:
+    model = [_metric(view, REQUESTS, "ModelLatency", stat, f"model {stat}") for stat in ("p50", "p99")]
+    line = view.deployment.settings.alarms.p99_ms * 1000
+    return _graph(view, "Latency in microseconds", [*model, *more], line=line)
 
 
-def _instances(deployment: Deployment) -> Widget:
+def _instances(view: View) -> Widget:
     instances = [
         # SageMaker counts each request as one over the number of instances under the second name.
         [{"expression": "IF(share > 0, requests / share)", "label": "instances", "id": "instances"}],
-        _metric(deployment, REQUESTS, "Invocations", "Sum", "requests", id="requests", visible=False),
-        _metric(deployment, REQUESTS, "InvocationsPerInstance", "Sum", "share", id="share", visible=False),
+        _metric(view, REQUESTS, "Invocations", "Sum", "requests", id="requests", visible=False),
+        _metric(view, REQUESTS, "InvocationsPerInstance", "Sum", "share", id="share", visible=False),
     ]
-    return _graph(deployment, "Instances, while requests come", instances)
+    return _graph(view, "Instances, while requests come", instances)
 
 
-def _machines(deployment: Deployment) -> list[Widget]:
-    machine = deployment.machine
+def _machines(view: View) -> list[Widget]:
+    machine = view.variant.machine
     cores = [
-        _metric(deployment, MACHINES, "CPUUtilization", "Average", f"of {machine.vcpu * 100} %"),
-        _metric(deployment, MACHINES, "CPUUtilization", "Maximum", "busiest instance"),
+        _metric(view, MACHINES, "CPUUtilization", "Average", f"of {machine.vcpu * 100} %"),
+        _metric(view, MACHINES, "CPUUtilization", "Maximum", "busiest instance"),
     ]
     memory = [
-        _metric(deployment, MACHINES, name, "Maximum", label)
+        _metric(view, MACHINES, name, "Maximum", label)
         for name, label in (("MemoryUtilization", "memory"), ("DiskUtilization", "disk"))
     ]
     graphs = [
-        _graph(deployment, "CPU, summed over cores", cores),
-        _graph(deployment, "Memory and disk in percent", memory),
+        _graph(view, "CPU, summed over cores", cores),
+        _graph(view, "Memory and disk in percent", memory),
     ]
     if machine.accelerator == "gpu":
         accelerators = [
-            _metric(deployment, MACHINES, "GPUUtilization", "Average", f"of {machine.accelerators * 100} %"),
-            _metric(deployment, MACHINES, "GPUMemoryUtilization", "Maximum", "memory"),
+            _metric(view, MACHINES, "GPUUtilization", "Average", f"of {machine.accelerators * 100} %"),
+            _metric(view, MACHINES, "GPUMemoryUtilization", "Maximum", "memory"),
         ]
-        graphs.append(_graph(deployment, "GPU, summed over devices", accelerators))
+        graphs.append(_graph(view, "GPU, summed over devices", accelerators))
     return graphs
 
 
-def _queue(deployment: Deployment) -> list[Widget]:
+def _queue(view: View) -> list[Widget]:
     waiting = [
-        _metric(deployment, REQUESTS, "ApproximateBacklogSize", "Average", "waiting", of_endpoint=True),
-        _metric(deployment, REQUESTS, BACKLOG, "Average", "for each instance", of_endpoint=True),
+        _metric(view, REQUESTS, "ApproximateBacklogSize", "Average", "waiting", of_endpoint=True),
+        _metric(view, REQUESTS, BACKLOG, "Average", "for each instance", of_endpoint=True),
     ]
-    age = _metric(deployment, REQUESTS, "ApproximateAgeOfOldestRequest", "Maximum", "oldest", of_endpoint=True)
+    age = _metric(view, REQUESTS, "ApproximateAgeOfOldestRequest", "Maximum", "oldest", of_endpoint=True)
     return [
-        _graph(deployment, "Requests that wait", waiting),
-        _graph(deployment, "Age of the oldest in seconds", [age]),
-        _graph(
-            deployment, "Failures a minute", [_metric(deployment, REQUESTS, "InvocationFailures", "Sum", "failures")]
-        ),
-        _latency(deployment),
+        _graph(view, "Requests that wait", waiting),
+        _graph(view, "Age of the oldest in seconds", [age]),
+        _graph(view, "Failures a minute", [_metric(view, REQUESTS, "InvocationFailures", "Sum", "failures")]),
+        _latency(view),
     ]
 
 
-def _concurrency(deployment: Deployment) -> list[Widget]:
-    used = [_metric(deployment, REQUESTS, "ServerlessConcurrentExecutionsUtilization", "Maximum", "of 1")]
-    if deployment.settings.serverless.provisioned:
-        warm = _metric(
-            deployment, REQUESTS, "ServerlessProvisionedConcurrencyUtilization", "Maximum", "of what is warm"
-        )
+def _concurrency(view: View) -> list[Widget]:
+    used = [_metric(view, REQUESTS, "ServerlessConcurrentExecutionsUtilization", "Maximum", "of 1")]
+    if view.deployment.settings.serverless.provisioned:
+        warm = _metric(view, REQUESTS, "ServerlessProvisionedConcurrencyUtilization", "Maximum", "of what is warm")
         used.append(warm)
-    cold = [_metric(deployment, REQUESTS, "ModelSetupTime", "Maximum", "slowest")]
-    memory = [_metric(deployment, MACHINES, "MemoryUtilization", "Maximum", "memory")]
+    cold = [_metric(view, REQUESTS, "ModelSetupTime", "Maximum", "slowest")]
+    memory = [_metric(view, MACHINES, "MemoryUtilization", "Maximum", "memory")]
     return [
-        _graph(deployment, "Concurrency that is used", used),
-        _graph(deployment, "Cold starts in microseconds", cold),
-        _graph(deployment, "Memory in percent", memory),
+        _graph(view, "Concurrency that is used", used),
+        _graph(view, "Cold starts in microseconds", cold),
+        _graph(view, "Memory in percent", memory),
     ]
 
 
-def _graph(deployment: Deployment, title: str, metrics: list[list[Any]], *, line: float | None = None) -> Widget:
+def _graph(view: View, title: str, metrics: list[list[Any]], *, line: float | None = None) -> Widget:
     """A time series; `line` is a threshold that an alarm has."""
     properties: dict[str, Any] = {
-        "title": title,
-        "region": deployment.region,
+        "title": view.prefix + title,
+        "region": view.deployment.region,
         "view": "timeSeries",
         "period": PERIOD,
         "metrics": metrics,
@@ -169,7 +183,7 @@ def _graph(deployment: Deployment, title: str, metrics: list[list[Any]], *, line
 
 
 def _metric(
-    deployment: Deployment,
+    view: View,
     namespace: str,
     name: str,
     stat: str,
@@ -185,11 +199,11 @@ def _metric(
         drawn["id"] = id
     if not visible:
         drawn["visible"] = False
-    of_variant = () if of_endpoint else ("VariantName", VARIANT)
-    return [namespace, name, "EndpointName", deployment.name, *of_variant, drawn]
+    of_variant = () if of_endpoint else ("VariantName", view.variant.name)
+    return [namespace, name, "EndpointName", view.deployment.name, *of_variant, drawn]
 
 
-def _placed(index: int, widget: Widget) -> Widget:
-    """The widget at its place: rows of three."""
+def _placed(index: int, above: int, widget: Widget) -> Widget:
+    """The widget at its place: rows of three, below the rows `above`."""
     row, column = divmod(index, COLUMNS // WIDTH)
-    return {**widget, "x": column * WIDTH, "y": row * HEIGHT, "width": WIDTH, "height": HEIGHT}
+    return {**widget, "x": column * WIDTH, "y": (above + row) * HEIGHT, "width": WIDTH, "height": HEIGHT}

@@ -23,8 +23,9 @@ from cloudmodel.program.aws.encryption import Encryption
 from cloudmodel.program.aws.identity import Identity
 from cloudmodel.program.aws.network import Network
 from cloudmodel.program.aws.storage import Storage
-from cloudmodel.program.deployment import VARIANT, Deployment
+from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.standing import Fleet, Standing
+from cloudmodel.program.variant import Variant
 
 LOG_RETENTION_DAYS = {True: 365, False: 30}
 """By whether the stack is protected."""
@@ -33,7 +34,7 @@ ENTRY = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/op
 """Where the image finds the serving code. Set here because only AWS's own SDK sets it otherwise."""
 
 
-Variant = aws.sagemaker.EndpointConfigurationProductionVariantArgsDict
+Production = aws.sagemaker.EndpointConfigurationProductionVariantArgsDict
 COUNT = "productionVariants[*].initialInstanceCount"
 
 
@@ -69,30 +70,28 @@ class Endpoint(pulumi.ComponentResource):
             tags=deployment.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        environment = ENTRY | settings.environment
-        loaded = names.content(
-            image=deployment.image.uri,
-            bucket=deployment.bucket_name,
-            key=deployment.object_key,
-            environment=environment,
-            role=settings.existing.role,
-            isolation=deployment.isolated,
-            **({"network": settings.network.model_dump(mode="json")} if network else {}),
-        )
-        model = aws.sagemaker.Model(
-            f"model-{loaded}",
-            name=names.by_content(deployment.name, loaded),
-            execution_role_arn=identity.arn,
-            enable_network_isolation=deployment.isolated,
-            vpc_config=network.vpc_config if network else None,
-            primary_container={
-                "image": deployment.image.uri,
-                "model_data_url": storage.uri,
-                "environment": environment,
-            },
-            tags=deployment.tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[storage.bundle, *identity.ready]),
-        )
+        loaded = {each.name: _loaded(deployment, each, network) for each in deployment.variants}
+        models: dict[str, aws.sagemaker.Model] = {}
+        for each in deployment.variants:
+            digits = loaded[each.name]
+            if digits in models:
+                continue  # two variants of one bundle in one image
+            models[digits] = aws.sagemaker.Model(
+                f"model-{digits}",
+                name=names.by_content(deployment.name, digits),
+                execution_role_arn=identity.arn,
+                enable_network_isolation=deployment.isolated,
+                vpc_config=network.vpc_config if network else None,
+                primary_container={
+                    "image": each.image.uri,
+                    "model_data_url": storage.uris[each.bundle.digest],
+                    "environment": ENTRY | settings.environment,
+                },
+                tags=deployment.tags,
+                opts=pulumi.ResourceOptions(
+                    parent=self, depends_on=[storage.bundles[each.bundle.digest], *identity.ready]
+                ),
+            )
         # AWS refuses to change the instance type of a variant that is registered for scaling. Replaced first, this
         # takes the registration down, the endpoint waits for it, and the registration waits for the endpoint.
         machines = pulumi.Stash(
@@ -100,31 +99,45 @@ class Endpoint(pulumi.ComponentResource):
             input=deployment.machines,
             opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["input"], delete_before_replace=True),
         )
-        variant = serverless.variant(deployment) if deployment.serverless else _variant(deployment)
+        production = {each.name: _production(deployment, each) for each in deployment.variants}
         disk_key = encryption.arn if deployment.volume_key else None
         captured = capture.configuration(deployment, storage.bucket, encryption.arn)
         capturing = {"capture": settings.capture.percent} if captured else {}
+        content = [
+            {"model": loaded[each.name], "variant": {**production[each.name], **_fixed(deployment, each)}}
+            for each in deployment.variants
+        ]
         revision = names.content(
-            model=loaded,
-            variant=variant if deployment.scales or deployment.serverless else {**variant, **_fixed(deployment)},
+            **(content[0] if len(content) == 1 else {"variants": content}),
             key=settings.key_arn,
             encrypted=disk_key is not None,
             **capturing,
             **asynchronous.content(deployment),
         )
         name = names.by_content(deployment.name, revision)
-        fleet = Fleet.of(settings.scaling, VARIANT, name, standing)
+        fleets = {
+            each.name: Fleet.of(each.scaling, each.name, name, standing if deployment.scales(each) else None)
+            for each in deployment.variants
+        }
+        # Counts that scaling decides stay as they were made; those of a configuration that serves nobody are corrected.
+        kept = any(map(deployment.scales, deployment.variants)) and not any(each.fresh for each in fleets.values())
         configuration = aws.sagemaker.EndpointConfiguration(
             f"configuration-{revision}",
             name=name,
             kms_key_arn=disk_key,
             data_capture_config=captured,
             async_inference_config=queue.configuration if queue else None,
-            production_variants=[{**variant, **_instances(deployment, fleet), "model_name": model.name}],
+            production_variants=[
+                {
+                    **production[each.name],
+                    **_instances(deployment, fleets[each.name]),
+                    "model_name": models[loaded[each.name]].name,
+                }
+                for each in deployment.variants
+            ],
             tags=deployment.revision_tags(revision),
             opts=pulumi.ResourceOptions(
-                parent=self,
-                ignore_changes=[*deployment.kept_tags, *([COUNT] if deployment.scales and not fleet.fresh else [])],
+                parent=self, ignore_changes=[*deployment.kept_tags, *([COUNT] if kept else [])]
             ),
         )
         endpoint = aws.sagemaker.Endpoint(
@@ -145,26 +158,45 @@ class Endpoint(pulumi.ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn, "revision": self.revision})
 
 
-def _variant(deployment: Deployment) -> Variant:
+def _loaded(deployment: Deployment, variant: Variant, network: Network | None) -> str:
+    """The digits of a model's content: what is loaded, in which image, as whom."""
     settings = deployment.settings
-    variant: Variant = {
-        "variant_name": VARIANT,
-        "instance_type": settings.instance,
-        "initial_variant_weight": 1,
+    return names.content(
+        image=variant.image.uri,
+        bucket=deployment.bucket_name,
+        key=variant.bundle.object_key,
+        environment=ENTRY | settings.environment,
+        role=settings.existing.role,
+        isolation=deployment.isolated,
+        **({"network": settings.network.model_dump(mode="json")} if network else {}),
+    )
+
+
+def _production(deployment: Deployment, variant: Variant) -> Production:
+    """A production variant without its model and its count."""
+    if deployment.serverless:
+        return serverless.variant(deployment)
+    timeouts = deployment.settings.timeouts
+    made: Production = {
+        "variant_name": variant.name,
+        "instance_type": variant.instance,
+        "initial_variant_weight": variant.weight,
     }
-    if settings.timeouts.startup is not None:
-        variant["container_startup_health_check_timeout_in_seconds"] = settings.timeouts.startup
-    if settings.timeouts.download is not None:
-        variant["model_data_download_timeout_in_seconds"] = settings.timeouts.download
-    return variant
+    if timeouts.startup is not None:
+        made["container_startup_health_check_timeout_in_seconds"] = timeouts.startup
+    if timeouts.download is not None:
+        made["model_data_download_timeout_in_seconds"] = timeouts.download
+    return made
 
 
-def _fixed(deployment: Deployment) -> Variant:
+def _fixed(deployment: Deployment, variant: Variant) -> Production:
     """The size of a fleet that nothing changes, which is content of its configuration."""
-    return {"initial_instance_count": deployment.settings.scaling.min}
+    if deployment.serverless or deployment.scales(variant):
+        return {}
+    return {"initial_instance_count": variant.scaling.min}
 
 
-def _instances(deployment: Deployment, fleet: Fleet) -> Variant:
+def _instances(deployment: Deployment, fleet: Fleet) -> Production:
     """A plan does not know how many run when it is carried out: it is not bound to how many run now."""
     if deployment.serverless:
         return {}

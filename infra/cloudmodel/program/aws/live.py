@@ -17,12 +17,12 @@ ABSENT = "Could not find"
 
 
 def standing(deployment: Deployment) -> Standing | None:
-    """The deployment's endpoint as it stands; None where it does not exist, or where nothing changes its counts.
+    """The deployment's endpoint as it stands; None where it does not exist, or where no plan depends on it.
 
     Raises CredentialsMissing, and CloudmodelError where SageMaker does not say: without its answer an update could
     shrink a busy fleet.
     """
-    if not deployment.scales:
+    if not deployment.looks:
         return None
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 

@@ -22,7 +22,7 @@ SIZES = {"canary": "canary_size", "linear": "linear_step_size"}
 
 
 def configuration(deployment: Deployment, alarms: Mapping[str, pulumi.Output[str]]) -> Configuration | None:
-    """The deployment configuration, None for what SageMaker does unasked. `alarms` are the stack's own by their words.
+    """The deployment configuration, None for what SageMaker does unasked. `alarms` are the stack's own by their names.
 
     The create call takes it too and keeps it; it works from the first update on, there is nothing to go back to before.
     """

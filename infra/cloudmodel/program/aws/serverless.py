@@ -5,7 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from cloudmodel.program.deployment import VARIANT, Deployment
+from cloudmodel.program.deployment import Deployment
+from cloudmodel.settings.variants import MAIN
 
 
 def variant(deployment: Deployment) -> aws.sagemaker.EndpointConfigurationProductionVariantArgsDict:
@@ -17,7 +18,7 @@ def variant(deployment: Deployment) -> aws.sagemaker.EndpointConfigurationProduc
     }
     if serverless.provisioned is not None:
         bounds["provisioned_concurrency"] = serverless.provisioned
-    return {"variant_name": VARIANT, "serverless_config": bounds, "initial_variant_weight": 1}
+    return {"variant_name": MAIN, "serverless_config": bounds, "initial_variant_weight": 1}
 
 
 class Provisioned(pulumi.ComponentResource):
@@ -37,7 +38,7 @@ class Provisioned(pulumi.ComponentResource):
             "provisioned-target",
             service_namespace="sagemaker",
             scalable_dimension="sagemaker:variant:DesiredProvisionedConcurrency",
-            resource_id=pulumi.Output.concat("endpoint/", name, f"/variant/{VARIANT}"),
+            resource_id=pulumi.Output.concat("endpoint/", name, f"/variant/{MAIN}"),
             min_capacity=settings.serverless.provisioned,
             max_capacity=settings.serverless.provisioned_max,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[endpoint]),

@@ -14,11 +14,12 @@ KEEP_OLD_VERSIONS_DAYS = 30
 
 
 class Storage(pulumi.ComponentResource):
-    """`uri` is the bundle's address. An existing bucket is used as it is; only the bundle is put into it."""
+    """`uris` are the bundles' addresses by their digests. An existing bucket is used as it is; only bundles are put
+    into it."""
 
     bucket: pulumi.Output[str]
-    uri: pulumi.Output[str]
-    bundle: aws.s3.BucketObjectv2
+    uris: dict[str, pulumi.Output[str]]
+    bundles: dict[str, aws.s3.BucketObjectv2]
 
     def __init__(
         self, deployment: Deployment, key_arn: pulumi.Output[str], opts: pulumi.ResourceOptions | None = None
@@ -29,20 +30,23 @@ class Storage(pulumi.ComponentResource):
             self.bucket = pulumi.Output.from_input(deployment.settings.existing.bucket)
         else:
             self.bucket, ready = self._bucket(deployment, key_arn)
-        self.bundle = aws.s3.BucketObjectv2(
-            # By content: had it one name, the deletion of an old revision could take the very key that is in use again.
-            f"bundle-{deployment.digest.removeprefix('sha256:')[:12]}",
-            bucket=self.bucket,
-            key=deployment.object_key,
-            source=pulumi.FileAsset(str(deployment.archive)),
-            content_type="application/gzip",
-            server_side_encryption="aws:kms",
-            kms_key_id=key_arn,
-            bucket_key_enabled=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=ready),
-        )
-        self.uri = pulumi.Output.concat("s3://", self.bucket, "/", deployment.object_key)
-        self.register_outputs({"bucket": self.bucket, "uri": self.uri})
+        self.uris, self.bundles = {}, {}
+        for digest, bundle in deployment.bundles.items():
+            self.bundles[digest] = aws.s3.BucketObjectv2(
+                # By content: had it one name, the deletion of an old revision could take the very key that is in use.
+                f"bundle-{bundle.short}",
+                bucket=self.bucket,
+                key=bundle.object_key,
+                source=pulumi.FileAsset(str(bundle.archive)),
+                content_type="application/gzip",
+                server_side_encryption="aws:kms",
+                kms_key_id=key_arn,
+                bucket_key_enabled=True,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=ready),
+            )
+            self.uris[digest] = pulumi.Output.concat("s3://", self.bucket, "/", bundle.object_key)
+        first = deployment.variants[0].bundle.digest
+        self.register_outputs({"bucket": self.bucket, "uri": self.uris[first]})
 
     def _bucket(
         self, deployment: Deployment, key_arn: pulumi.Output[str]
