@@ -1,0 +1,1 @@
+"""Models that TensorFlow runs: Keras' files and SavedModel folders."""
