@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
 FUNCTION = "cloudmodel.formats.opening:run"
 SECONDS = 3600.0
+KEPT = "kept"
 
 
 @dataclass(frozen=True)
 class Opened:
     """What the child found. `exported` is the ONNX file in the bundle's folder, or None with the `reason` why there is
-    none; an ONNX model has neither."""
+    none; an ONNX model has neither. `kept` is the model in the format that its own runtime's layout takes, where that
+    is not the copy itself."""
 
     asked: Asked
     facts: dict[str, Any]
     exported: Exported | None = None
     reason: str = ""
+    kept: Path | None = None
 
 
 def open_model(
@@ -71,7 +74,8 @@ def open_model(
         from cloudmodel.formats.export import Exported
 
         exported = Exported.model_validate(said["exported"])
-    return Opened(asked, said["facts"], exported, said["reason"])
+    kept = work / KEPT if FORMATS[job.format].keeps and exported is None else None
+    return Opened(asked, said["facts"], exported, said["reason"], kept)
 
 
 def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -96,6 +100,7 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "reason": "",
     }
     if message["folder"] is None:
+        _keep(original, job)
         return said
     from cloudmodel.formats.export import export
 
@@ -104,8 +109,14 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
             raise StepFailed("it answers the same request otherwise the second time: it keeps a state, or it is random")
         written = export(original.exporters(), asked, Path(message["folder"]), where=where)
     except StepFailed as error:
+        _keep(original, job)
         return {**said, "reason": error.message}
     return {**said, "exported": written.model_dump(mode="json")}
+
+
+def _keep(original: Any, job: Job) -> None:
+    if FORMATS[job.format].keeps:
+        original.save(Path.cwd() / KEPT)
 
 
 def _job(message: Mapping[str, Any]) -> Job:

@@ -82,15 +82,25 @@ class Original(Protocol):
 @dataclass(frozen=True)
 class Format:
     """`module` has `open_model`; `kinds` are the words of `formats.detect` and the scanner for its files, none for a
-    format that is a folder; `extra` of this package brings its runtime."""
+    format that is a folder; `extra` of this package brings its runtime. `keeps` is the format in which a model is kept
+    that does not become ONNX, where that is another one: its Original has `save(folder) -> Path` then."""
 
     module: str
     kinds: tuple[str, ...] = ()
     extra: str | None = None
+    keeps: str | None = None
+
+    def kept(self, format: str) -> str:
+        """The format of the files that a layout of the model's own runtime gets."""
+        return self.keeps or format
 
 
 FORMATS: Mapping[str, Format] = {
     "onnx": Format("cloudmodel.formats.onnx_original", kinds=("onnx",)),
+    "keras": Format(
+        "cloudmodel.formats.tensorflow.keras_model", kinds=("keras", "hdf5"), extra="keras", keeps="savedmodel"
+    ),
+    "savedmodel": Format("cloudmodel.formats.tensorflow.saved", extra="keras"),
 }
 """By the words of `model.format` in cloudmodel.yaml."""
 

@@ -10,7 +10,7 @@ from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import detect, onnx
 from cloudmodel.formats.model import Finding, Frozen, Scan, Verdict
-from cloudmodel.formats.scanning import walk
+from cloudmodel.formats.scanning import savedmodel, walk
 
 ONNX = ("onnx",)
 UNREADABLE = "unreadable"
@@ -80,17 +80,24 @@ def scan_paths(paths: Iterable[Path]) -> ScanReport:
     every = [inner for path in paths for inner in (_inside(path) if path.is_dir() else [path])]
     named = set(paths)
     scanned = [scan(path, companion=path not in named) for path in every]
-    covered = {
-        Path(each.path).parent / name
-        for each in scanned
-        if each.format == onnx.FORMAT and each.verdict == "clean"
-        for name in onnx.external_files(onnx.read_header(Path(each.path)))
-    }
+    covered = {path: kind for each in scanned if each.verdict == "clean" for path, kind in _companions(each).items()}
     files = tuple(
-        ScannedFile(path=each.path, format="onnx-weights", verdict="clean") if Path(each.path) in covered else each
+        ScannedFile(path=each.path, format=covered[Path(each.path)], verdict="clean")
+        if Path(each.path) in covered
+        else each
         for each in scanned
     )
     return ScanReport(files=files, verdict=worst(files))
+
+
+def _companions(each: ScannedFile) -> dict[Path, str]:
+    """The files beside a clean model that hold its numbers and nothing else, with what they are called here."""
+    path = Path(each.path)
+    if each.format == onnx.FORMAT:
+        return {path.parent / name: "onnx-weights" for name in onnx.external_files(onnx.read_header(path))}
+    if each.format == "savedmodel" and path.name == "saved_model.pb":
+        return dict.fromkeys(savedmodel.variables(path.parent), "savedmodel-variables")
+    return {}
 
 
 def worst(scans: Iterable[ScannedFile]) -> Verdict:

@@ -22,7 +22,7 @@ from cloudmodel.formats import choose, opening, scan
 from cloudmodel.formats.choose import Found
 from cloudmodel.formats.onnx import MODEL_FILE
 from cloudmodel.formats.opening import Opened
-from cloudmodel.formats.original import Job
+from cloudmodel.formats.original import FORMATS, Job
 from cloudmodel.formats.signatures import as_tensors
 from cloudmodel.serving import target
 from cloudmodel.serving.layout import ONNX, Content
@@ -89,7 +89,8 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     trusted = frozenset(source.trust)
     report(Progress("scan", note=found.path.name))
     choose.judge(found, trusted)
-    able = target.choose(source.layout, found.format)
+    own_format = FORMATS[found.format].kept(found.format)
+    able = target.choose(source.layout, own_format)
     folder, own = work / "bundle", work / "model"
     folder.mkdir()
     own.mkdir()
@@ -106,18 +107,18 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         report=report,
     )
     ready = is_onnx or opened.exported is not None
-    layout = wanted if ready else next((name for name in able if found.format in target.LAYOUTS[name].takes), None)
+    layout = wanted if ready else next((name for name in able if own_format in target.LAYOUTS[name].takes), None)
     if layout is None:
         raise Unsupported(
             f"The model cannot become ONNX, and no layout serves a {found.format} model itself: {opened.reason}",
             where=str(copy.path),
         )
     report(Progress("layout", note=layout))
-    model = folder / MODEL_FILE if ready else copy.path
+    model = folder / MODEL_FILE if ready else opened.kept or copy.path
     source_digest = choose.digest(copy.path)
     if opened.exported is not None:
         scan.require_clean(scan.scan(model))  # written by a process that had opened the user's model
-    content = Content(ONNX if ready else found.format, model, opened.asked.signature, source.task)
+    content = Content(ONNX if ready else own_format, model, opened.asked.signature, source.task)
     target.LAYOUTS[layout].write(folder, content)
     labels = _copy_labels(source.labels, folder)
     proven, golden = parity.prove(

@@ -6,6 +6,7 @@ Format: tensorflow/core/protobuf/saved_model.proto, meta_graph.proto, framework/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cloudmodel.formats.model import Finding
 from cloudmodel.formats.wire import BYTES, Allowance, Broken, Buffer, Field, fields
@@ -35,6 +36,15 @@ def scan(buffer: Buffer, where: str) -> list[Finding]:
         Finding(rule="file-operator", location=where, detail=f"the operation {name} reaches files, Python or a network")
         for name in sorted(names & REACHES_OUT)
     ]
+
+
+def variables(folder: Path) -> list[Path]:
+    """The files that belong to `saved_model.pb` and that TensorFlow reads as numbers: the shards of the variables and
+    their index, by names that only it writes; the fingerprint; what Keras 2 wrote for itself, which is never read."""
+    names = ("variables/variables.index", "variables/variables.data-?????-of-?????", "fingerprint.pb",
+             "keras_metadata.pb")  # fmt: skip
+    found = (path for name in names for path in folder.glob(name))
+    return [path for path in found if path.is_file() and not path.is_symlink() and not path.parent.is_symlink()]
 
 
 def _graphs(buffer: Buffer, allowance: Allowance) -> Iterator[Field]:

@@ -1,4 +1,4 @@
-"""Keras: the `.keras` file of version 3, and HDF5 as Keras 2 wrote it. Never compiled, never with code of the file's own.
+"""Keras: the `.keras` file of version 3, and HDF5 as Keras 2 wrote it. Never compiled, never with the file's own code.
 
 The scan has refused Lambda layers, classes from other modules, links into other files (`scanning.keras_config`,
 `scanning.hdf5`) before this is reached; `safe_mode` says no once more.
@@ -14,13 +14,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cloudmodel.core.errors import ModelUnreadable, StepFailed, Unsupported
-from cloudmodel.formats.model import Signature
+from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.formats.original import Exporter, Job
 from cloudmodel.formats.tensorflow import runtime, to_onnx
-from cloudmodel.formats.tensorflow.runtime import tf
 from cloudmodel.formats.tensorflow.saved import SERVING
 
-import keras  # isort: skip  # after TensorFlow's settings
+import keras  # isort: skip  # after the settings of `runtime`
+import tensorflow as tf  # isort: skip
 
 SUFFIXES = {b"PK": ".keras", b"\x89H": ".h5"}
 """Keras goes by the file's name; a model goes by its first bytes here."""
@@ -32,12 +32,10 @@ class KerasModel:
     def __init__(self, path: Path) -> None:
         self._model = _load(path)
         self._structure = self._model.inputs[0] if isinstance(self._model, keras.Sequential) else self._model.input
+        self._outputs = _output_names(self._model)
         self.signature = Signature(
-            inputs=tuple(
-                runtime.tensor_of(name, str(value.dtype), value.shape)
-                for name, value in zip(_input_names(self._model), self._model.inputs, strict=True)
-            ),
-            outputs=(),
+            inputs=_tensors(_input_names(self._model), self._model.inputs),
+            outputs=_tensors(self._outputs, self._model.outputs),
         )
         self.facts: dict[str, Any] = {
             "class": type(self._model).__name__,
@@ -74,8 +72,7 @@ class KerasModel:
 
     def _named(self, values: Any) -> dict[str, Any]:
         answer = self._model(keras.tree.pack_sequence_as(self._structure, list(values)), training=False)
-        flat = keras.tree.flatten(answer)
-        return dict(zip(_output_names(self._model, answer, len(flat)), flat, strict=True))
+        return dict(zip(self._outputs, keras.tree.flatten(answer), strict=True))
 
 
 def _load(path: Path) -> Any:
@@ -108,13 +105,21 @@ def _input_names(model: Any) -> list[str]:
     return _unique(names)
 
 
-def _output_names(model: Any, answer: Any, count: int) -> list[str]:
-    if isinstance(answer, Mapping) and len(answer) == count:
-        return sorted(answer)  # the order in which Keras flattens a mapping
+def _output_names(model: Any) -> list[str]:
+    """In the order in which Keras flattens its answer: the keys of a mapping, else the layers that it comes from."""
     if isinstance(model, keras.Sequential):
         return [model.layers[-1].name]
+    answer, count = model.output, len(model.outputs)
+    if isinstance(answer, Mapping) and len(answer) == count:
+        return sorted(answer)
     names = list(getattr(model, "output_names", []))
     return _unique(names) if len(names) == count else [f"output_{place}" for place in range(count)]
+
+
+def _tensors(names: list[str], values: Any) -> tuple[Tensor, ...]:
+    return tuple(
+        runtime.tensor_of(name, str(value.dtype), value.shape) for name, value in zip(names, values, strict=True)
+    )
 
 
 def _unique(names: list[str]) -> list[str]:

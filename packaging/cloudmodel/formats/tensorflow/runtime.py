@@ -28,14 +28,15 @@ SERVED = {"bool", "float16", "float32", "float64", "int8", "int16", "int32", "in
 
 
 def tensor_of(name: str, dtype: str, shape: Any) -> Tensor:
-    """An input as a signature writes it: an open first dimension is the batch, another one gets a word of its own.
+    """An input or output as a signature writes it: an open first dimension is the batch, another one gets a word of its
+    own.
 
     Raises Unsupported for a dtype that has no numpy name, or a rank that is not known.
     """
     if dtype != "string" and dtype not in SERVED:
-        raise Unsupported(f"Input {name!r} is {dtype}, which is not served", hint="cast it inside the model")
+        raise Unsupported(f"{name!r} is {dtype}, which is not served", hint="cast it inside the model")
     if shape is None:
-        raise Unsupported(f"Input {name!r} has no known rank", hint="save the model with an input signature")
+        raise Unsupported(f"{name!r} has no known rank", hint="save the model with an input signature")
     sizes = tuple(
         size if size is not None else BATCH if place == 0 else f"{name}_{place}" for place, size in enumerate(shape)
     )

@@ -1,6 +1,6 @@
 """SavedModel, as written by TensorFlow or Keras: one signature of it is the model.
 
-Only what the scan has passed is loaded here: no operation that reaches files, Python or a network (`scanning.savedmodel`).
+Only what the scan has passed is loaded here: no operation reaches files, Python or a network (`scanning.savedmodel`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cloudmodel.core.errors import ModelUnreadable, StepFailed
-from cloudmodel.formats.model import Signature
+from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.formats.original import Exporter, Job
 from cloudmodel.formats.tensorflow import runtime, to_onnx
 
@@ -35,12 +35,11 @@ class SavedModel:
         self._name = choose_signature(self._loaded.signatures, folder)
         self._call = self._loaded.signatures[self._name]
         specs = self._call.structured_input_signature[1]
+        found = self._call.structured_outputs
+        known = all(found[name].shape.rank is not None for name in found)
         self.signature = Signature(
-            inputs=tuple(
-                runtime.tensor_of(name, spec.dtype.name, None if spec.shape.rank is None else spec.shape.as_list())
-                for name, spec in specs.items()
-            ),
-            outputs=(),
+            inputs=tuple(_tensor(name, spec) for name, spec in specs.items()),
+            outputs=tuple(_tensor(name, found[name]) for name in sorted(found)) if known else (),
         )
         self.facts: dict[str, Any] = {
             "signature": self._name,
@@ -60,6 +59,11 @@ class SavedModel:
     def exporters(self) -> Mapping[str, Exporter]:
         """tf2onnx on the folder."""
         return to_onnx.exporters(lambda _: self._folder, self._name)
+
+
+def _tensor(name: str, spec: Any) -> Tensor:
+    shape = spec.shape
+    return runtime.tensor_of(name, spec.dtype.name, None if shape.rank is None else shape.as_list())
 
 
 def choose_signature(signatures: Mapping[str, Any], where: Path) -> str:
