@@ -181,7 +181,7 @@ def test_fidelity_that_no_prefix_brings_back_leaves_the_others() -> None:
     ],
 )
 def test_refused_trial_says_why_and_stops_no_other(variant: Variant, said: str) -> None:
-    found = search(Bench({"dynamic-int8": variant, "static-int8": Variant(1.5)}), "dynamic-int8", "static-int8")
+    found = search(Bench({"weight-only": variant, "static-int8": Variant(1.5)}), "weight-only", "static-int8")
     assert said in found.trials[0].reason
     assert found.chosen is found.trials[1]
 

@@ -22,9 +22,10 @@ from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.optimize import front, gate, measure, sensitivity
 from cloudmodel.optimize import profile as profiles
 from cloudmodel.optimize.data import Dataset
+from cloudmodel.optimize.fidelity import expected_cosines
 from cloudmodel.optimize.gate import Verdict
 from cloudmodel.optimize.measure import Measured
-from cloudmodel.optimize.metrics import Metric
+from cloudmodel.optimize.metrics import Metric, Outputs
 from cloudmodel.optimize.recipe import Recipe, Step
 from cloudmodel.optimize.sets import Sets
 from cloudmodel.optimize.trials import Found, Trial, Wish, said, standing
@@ -36,6 +37,10 @@ TOGETHER = 6
 FINALISTS = 4
 SMALLER = 0.9
 """A trial is smaller where it has at most this share of the original's bytes."""
+
+
+RESCUED = ("static-int8", "dynamic-int8")
+"""Techniques that can leave single nodes float."""
 
 
 class Search:
@@ -117,10 +122,24 @@ class Search:
         slack = 1 / len(data) if self.metric.correct is not None else 0.0
         if judged.fidelity < self.wish.demand.min_fidelity:
             trial.reason = judged.reason
+        elif data is self.sets.selection and (reason := self._too_near(original, answers)):
+            trial.reason = reason
         elif drop - slack >= self.wish.demand.max_drop:
             trial.reason = (
                 f"{self.metric.name} drops by {drop:.4g} on {len(data)} rows, allowed {self.wish.demand.max_drop:g}"
             )
+
+    def _too_near(self, original: Outputs, answers: Outputs) -> str | None:
+        """Why a trial whose worst row here is good enough is not expected to pass on the final set's many more."""
+        rows = len(self.sets.final)
+        expected = expected_cosines(original, answers, rows)
+        name = min(expected, key=lambda each: expected[each], default=None)
+        if name is None or expected[name] >= self.wish.demand.min_fidelity:
+            return None
+        return (
+            f"fidelity: of {rows:,} rows the worst cosine of output {name!r} is expected at {expected[name]:.4f}, below"
+            f" {self.wish.demand.min_fidelity:g}"
+        )
 
     def _glance(self, trials: Sequence[Trial]) -> None:
         for start in range(0, len(trials), TOGETHER):
@@ -154,7 +173,7 @@ class Search:
     def _can_be_rescued(self, trial: Trial) -> bool:
         last = trial.recipe.steps[-1].technique
         refused = trial.judged is not None and trial.reason and trial.claim is None
-        return bool(refused and trial.made is not None and last == "static-int8" and len(trial.recipe.steps) == 1)
+        return bool(refused and trial.made is not None and last in RESCUED and len(trial.recipe.steps) == 1)
 
     def _rescue(self, hurt: Sequence[Trial], finalists: Sequence[Trial]) -> Trial | None:
         """The fastest trial that lost its fidelity or metric, with as few nodes left float as bring it back."""
@@ -162,7 +181,10 @@ class Search:
         fast = [trial for trial in hurt if trial.ratio is not None and trial.ratio.mid > best]
         if not fast or not self.left:
             return None
-        source = max(fast, key=lambda trial: trial.ratio.mid if trial.ratio else 0.0)
+        # Of those that are not beaten in both speed and fidelity, the one that has to get back least.
+        points = [(trial.ratio.mid, trial.judged.fidelity) for trial in fast if trial.ratio and trial.judged]
+        level = front.ranks(points)
+        source = max((trial for trial, rank in zip(fast, level, strict=True) if rank == 0), key=_fidelity)
         assert source.made is not None
         try:
             ranked = self.workshop.rank(source.made, self.left)
@@ -256,3 +278,7 @@ class Search:
             return f"leave it as it is: no trial passed; {why}"
         best = max(timed, key=lambda trial: trial.ratio.mid if trial.ratio else 0.0)
         return f"leave it as it is: the best trial that passed, {best.recipe.title}, is {best.reason}; {why}"
+
+
+def _fidelity(trial: Trial) -> float:
+    return trial.judged.fidelity if trial.judged is not None else -1.0

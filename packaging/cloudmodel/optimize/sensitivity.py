@@ -22,6 +22,8 @@ from cloudmodel.optimize.data import Dataset
 
 ROWS = 16
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+GEMM_BECOMES = "_MatMul"
+"""What onnxruntime's dynamic quantizer adds to the name of a Gemm, which becomes a MatMul and an Add there."""
 CLEAN = 200.0
 """dB, for activations that did not change at all."""
 
@@ -43,7 +45,7 @@ def rank(model: Path, quantized: Path, data: Dataset) -> list[Node]:
     """
     rows = data.take(np.arange(min(ROWS, len(data))))
     graph, plain = onnx_files.load(quantized), onnx_files.load(model).graph
-    pairs = _pairs(graph.graph, plain)
+    pairs = _pairs(graph.graph, plain) or _dynamic_pairs(graph.graph, plain)
     if not pairs:
         raise StepFailed("No node with weights is quantized", where=str(quantized))
     weights = {tensor.name: tensor for tensor in plain.initializer}
@@ -52,7 +54,7 @@ def rank(model: Path, quantized: Path, data: Dataset) -> list[Node]:
     noise: dict[str, float] = {}
     for pair in pairs:
         weight = weights.get(pair.exact)
-        exact = values[pair.exact] if weight is None else onnx_files.array_of(weight).ravel()
+        exact = values[pair.exact] if weight is None else _flat(onnx_files.array_of(weight), pair.transposed)
         more = _noise(np.asarray(exact, dtype=np.float64), values[pair.rounded], pair.activation)
         noise[pair.node] = noise.get(pair.node, 0.0) + more
     operators = {node.name: node.op_type for node in plain.node}
@@ -74,12 +76,13 @@ def shortest_prefix(length: int, passes: Callable[[int], bool]) -> int | None:
 
 class _Pair(NamedTuple):
     """An input of a node before and after its rounding. The quantizer takes a Relu or Clip before it away, for the
-    rounding does the same: `activation` names it."""
+    rounding does the same: `activation` names it. A Gemm's weights may have been `transposed` on the way."""
 
     node: str
     exact: str
     rounded: str
-    activation: str
+    activation: str = ""
+    transposed: bool = False
 
 
 def _pairs(quantized: Any, plain: Any) -> list[_Pair]:
@@ -99,7 +102,34 @@ def _pairs(quantized: Any, plain: Any) -> list[_Pair]:
             if source is not None and source.op_type == "QuantizeLinear":
                 found.append(_Pair(node.name, source.input[0], name, plain_makers.get(before, "")))
             elif before in constants:
-                found.append(_Pair(node.name, before, name, ""))
+                found.append(_Pair(node.name, before, name))
+    return found
+
+
+def _dynamic_pairs(quantized: Any, plain: Any) -> list[_Pair]:
+    """The same of a graph that is quantized while it runs. It never has the rounded numbers as floats, so nodes that
+    make them are added to `quantized`."""
+    from onnx import helper
+
+    own = {node.name: node for node in plain.node}
+    makers = {name: node for node in quantized.node for name in node.output}
+    stored = {tensor.name: tensor for tensor in quantized.initializer}
+    found = []
+    for node in [each for each in quantized.node if each.op_type == "MatMulInteger"]:
+        name = node.name.removesuffix("_quant")
+        origin = own.get(name) or own.get(name.removesuffix(GEMM_BECOMES))
+        source = makers.get(node.input[0])
+        if origin is None or source is None or source.op_type != "DynamicQuantizeLinear":
+            continue
+        read, held = f"{node.name}_read", f"{node.name}_weights"
+        quantized.node.append(helper.make_node("DequantizeLinear", list(source.output), [read]))
+        found.append(_Pair(origin.name, source.input[0], read))
+        scale = f"{node.input[1].removesuffix('_quantized')}_scale"
+        if node.input[1] in stored and scale in stored:
+            inputs = [node.input[1], scale, node.input[3]]
+            quantized.node.append(helper.make_node("DequantizeLinear", inputs, [held], axis=-1))
+            turned = any(each.name == "transB" and each.i for each in origin.attribute)
+            found.append(_Pair(origin.name, origin.input[1], held, transposed=turned))
     return found
 
 
@@ -132,6 +162,10 @@ def _constant(model: Any, name: str) -> bool:
     """Whether a tensor is a weight that was rounded: it is the same for every row."""
     maker = next((node for node in model.graph.node if name in node.output), None)
     return maker is not None and maker.input[0] in {tensor.name for tensor in model.graph.initializer}
+
+
+def _flat(weights: Any, transposed: bool) -> Any:
+    return (weights.T if transposed else weights).ravel()
 
 
 def _noise(exact: Any, rounded: Any, activation: str) -> float:

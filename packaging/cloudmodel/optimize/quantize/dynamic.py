@@ -11,6 +11,7 @@ from cloudmodel.core.progress import Report, silent
 from cloudmodel.formats import onnx_files
 from cloudmodel.optimize import proof
 from cloudmodel.optimize.quantize import checks
+from cloudmodel.optimize.sensitivity import GEMM_BECOMES
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 
 Operator = Literal["MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM", "Conv"]
@@ -45,17 +46,18 @@ class DynamicInt8:
         logging.getLogger().setLevel(logging.ERROR)
         prepared = checks.prepare(before.model, folder)
         checks.check_names(prepared, parameters.exclude)
+        # A Gemm becomes MatMul and Add on its way, and is asked for under its new name.
+        exclude = sorted({*parameters.exclude, *(f"{name}{GEMM_BECOMES}" for name in parameters.exclude)})
         written = folder / "quantized.onnx"
         try:
             quantize_dynamic(
                 prepared,
                 written,
-                # A Gemm becomes MatMul and Add on its way.
                 op_types_to_quantize=sorted({"MatMul" if each == "Gemm" else each for each in parameters.operators}),
                 per_channel=parameters.per_channel,
                 reduce_range=parameters.reduce_range,
                 weight_type=QuantType.QInt8 if parameters.weights == "int8" else QuantType.QUInt8,
-                nodes_to_exclude=sorted(parameters.exclude),
+                nodes_to_exclude=exclude,
                 use_external_data_format=onnx_files.size_of(prepared) >= onnx_files.MOST_INLINE,
             )
         except Exception as error:

@@ -1,0 +1,77 @@
+"""What other tools make of a model by default, each in a process (and where needed an environment) of its own.
+
+    PYTHON peer_tools.py TOOL MODEL ROWS OUT [transformer]
+
+`ROWS` is an npz with calibration rows by input name, one row at a time for those that ask. Imports nothing of
+cloudmodel: the environments of NNCF and Olive do not have it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROWS = 300
+"""NNCF's default number of calibration rows, given to all."""
+
+
+def each(rows: Path) -> Iterator[dict[str, Any]]:
+    """The rows, one at a time, with their batch axis."""
+    with np.load(rows, allow_pickle=False) as data:
+        arrays = {name: data[name] for name in data.files if name != "labels"}
+    for place in range(min(ROWS, *(len(array) for array in arrays.values()))):
+        yield {name: array[place : place + 1] for name, array in arrays.items()}
+
+
+def ort_dynamic(model: Path, rows: Path, out: Path, transformer: bool) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    quantize_dynamic(model, out)
+
+
+def ort_static(model: Path, rows: Path, out: Path, transformer: bool) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.rows = each(rows)
+
+        def get_next(self) -> dict[str, Any] | None:
+            return next(self.rows, None)
+
+    quantize_static(model, out, Reader())
+
+
+def nncf_default(model: Path, rows: Path, out: Path, transformer: bool) -> None:
+    import nncf
+    import onnx
+
+    kind = nncf.ModelType.TRANSFORMER if transformer else None
+    made = nncf.quantize(onnx.load(model), nncf.Dataset(list(each(rows))), model_type=kind)
+    onnx.save(made, out)
+
+
+def olive_default(model: Path, rows: Path, out: Path, transformer: bool) -> None:
+    folder = out.with_suffix(".olive")
+    command = [
+        str(Path(sys.executable).with_name("olive")), "quantize", "--model_name_or_path", str(model), "--output_path",
+        str(folder), "--implementation", "ort", "--precision", "int8", "--algorithm", "rtn", "--disable_telemetry",
+    ]  # fmt: skip
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    import onnx
+
+    onnx.save(onnx.load(next(folder.rglob("*.onnx"))), out)
+
+
+TOOLS = {
+    "ort-dynamic": ort_dynamic, "ort-static": ort_static, "nncf": nncf_default, "olive": olive_default,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    tool, *paths = sys.argv[1:5]
+    TOOLS[tool](*(Path(path) for path in paths), sys.argv[5:] == ["transformer"])  # type: ignore[call-arg]
