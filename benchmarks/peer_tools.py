@@ -73,5 +73,5 @@ TOOLS = {
 }  # fmt: skip
 
 if __name__ == "__main__":
-    tool, *paths = sys.argv[1:5]
-    TOOLS[tool](*(Path(path) for path in paths), sys.argv[5:] == ["transformer"])  # type: ignore[call-arg]
+    tool, model, rows, out = sys.argv[1:5]
+    TOOLS[tool](Path(model), Path(rows), Path(out), sys.argv[5:] == ["transformer"])

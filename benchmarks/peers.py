@@ -3,10 +3,10 @@
     python benchmarks/peers.py digits|resnet18|minilm FOLDER NNCF_PYTHON OLIVE_PYTHON
 
 `resnet18` needs what `mnist_resnet18.py FOLDER` wrote, `minilm` what `minilm_int8.py WHEELS FOLDER` did; `digits` makes
-its own. NNCF (nncf==3.4.0) and Olive (olive-ai==0.13.0 requests datasets) live in environments of their own, for their pins
-clash; the two paths are their interpreters. Every model that comes out is asked the same final rows, which neither the
-search nor a tool saw, and is timed beside the original in the same processes. Says which trials of our front a peer's
-model dominates: nowhere worse (accuracy, fidelity, bytes, time) and somewhere better, times compared by their
+its own. NNCF (nncf==3.4.0) and Olive (olive-ai==0.13.0 requests datasets) live in environments of their own, for their
+pins clash; the two paths are their interpreters. Every model that comes out is asked the same final rows, which neither
+the search nor a tool saw, and is timed beside the original in the same processes. Says which trials of our front a
+peer's model dominates: nowhere worse (accuracy, fidelity, bytes, time) and somewhere better, times compared by their
 intervals.
 """
 
@@ -24,7 +24,7 @@ from time import perf_counter
 import numpy as np
 
 from cloudmodel.core.progress import Progress
-from cloudmodel.formats import onnx, onnx_files
+from cloudmodel.formats import onnx, onnx_files, samples
 from cloudmodel.optimize import gate, inference, metrics, sets
 from cloudmodel.optimize.bounds import Interval
 from cloudmodel.optimize.data import Dataset
@@ -114,22 +114,19 @@ def made_by(tool: str, python: str, request: Request, rows: Path, transformer: b
     return Entry(tool, out, perf_counter() - started, ours=False)
 
 
-def judge(
-    entries: Sequence[Entry], request: Request, final: Dataset, metric: metrics.Metric, signature: Signature
-) -> None:
+def judge(entries: Sequence[Entry], request: Request, final: Dataset, metric: metrics.Metric) -> None:
     """Ask every model the final rows."""
-    original = inference.answers(request.model, final, signature)
+    original = inference.answers(request.model, final, request.signature)
     for entry in entries:
-        entry.judged = gate.judge(
-            metric, original, inference.answers(entry.model, final, signature), final, request.demand
-        )
+        answers = inference.answers(entry.model, final, request.signature)
+        entry.judged = gate.judge(metric, original, answers, final, request.demand)
 
 
 def timed(request: Request, data: Dataset) -> Path:
     """The request that is timed: as the search's own, one row, or for throughput a batch."""
     path = request.folder / "peer-request.npz"
     rows = np.arange(THROUGHPUT_BATCH if request.objective == "throughput" else 1)
-    np.savez(path, **{name: array[rows] for name, array in data.inputs.items()})
+    samples.write_npz(path, {name: array[rows] for name, array in data.inputs.items()})
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from cloudmodel.optimize.technique import Artifact, Material
 from cloudmodel.optimize.techniques import find
 
 
-def quantized(technique: str, model: Path, folder: Path, calibration: Path, **parameters: object) -> Path:
+def quantized(technique: str, model: Path, folder: Path, calibration: Path, **parameters: Any) -> Path:
     folder.mkdir()
     step = recipe.step(technique, **parameters)
     material = Material(signature=onnx.signature(model), calibration=calibration)
