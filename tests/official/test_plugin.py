@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from cloudmodel.core.errors import UsageError
 from cloudmodel.deploy.official import plugin
 from cloudmodel.engine.wire import to_struct
-from cloudmodel.program.aws.live import LOCAL_URL
+from cloudmodel.program.aws.local import LOCAL_URL
 
 NOT_LOCAL = [
     None,
@@ -66,6 +67,15 @@ def test_it_serves_until_the_engine_is_gone_and_takes_no_endpoints_of_its_own(tm
             stub.Configure(provider_pb2.ConfigureRequest(args=elsewhere))
     process.stdin.close()
     assert process.wait(timeout=60) == 0
+
+
+def test_it_ends_at_once_when_the_engine_says_that_it_is_done(tmp_path: Path) -> None:
+    """With SIGINT, its input still open; who does not heed it is killed after 5 seconds, in which the engine waits."""
+    process = started(tmp_path / "plugin", "http://127.0.0.1:9")
+    assert process.stdout and process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
+    process.communicate()
 
 
 def test_the_launcher_starts_this_very_python(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ from typing import Any, Literal
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.automation import LocalWorkspace, Stack
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from cloudmodel.core.resource import Checked, Live, Properties, ResourceNotReady
@@ -21,7 +19,8 @@ from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.plugin import Plugin
-from cloudmodel.deploy.official.session import Program, Session, read_state
+from cloudmodel.deploy.official.session import Program, Session
+from cloudmodel.deploy.official.stack import OpenStack, Workspace
 from cloudmodel.engine import checkpoint, normal
 from cloudmodel.engine import run as engine
 from cloudmodel.engine.recorder import MemoryRecorder
@@ -212,16 +211,6 @@ for _method in METHODS:
     setattr(Servicer, _method, _passed_on(_method))
 
 
-class Quick(Stack):
-    """A stack that is not asked for its outputs and history after each run: three commands less."""
-
-    def outputs(self) -> Any:
-        return {}
-
-    def info(self, show_secrets: bool = True) -> Any:
-        return True
-
-
 @dataclass
 class Official(Side):
     """Pulumi's own command line on one stack with a backend of its own; its provider runs here, over gRPC.
@@ -230,7 +219,7 @@ class Official(Side):
     """
 
     secrets: Secrets = field(default_factory=lambda: Secrets(lambda _: Passphrase(PASSPHRASE, "the test")))
-    stack: Stack | None = None
+    stack: OpenStack | None = None
     command: Command | None = None
     folder: Path = Path()
 
@@ -248,25 +237,18 @@ class Official(Side):
 
     def take(self, document: Mapping[str, Any]) -> None:
         assert self.stack
-        file = self.folder / "import.json"
-        file.write_text(json.dumps(document))
-        self._command("stack", "import", "--file", str(file))
-        self.state = read_state(self.stack, PROJECT)
+        self.stack.take(document)
+        self.state = self.stack.state(PROJECT)
 
     def export(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self._command("stack", "export"))
-        return document
+        assert self.stack
+        return self.stack.export(show_secrets=False)
 
     def reset(self) -> None:
         """An empty stack and an empty cloud."""
         self.cloud = RecordedCloud()
         if self.state.resources:
             self.take({"version": checkpoint.VERSION, "deployment": {"resources": []}})
-
-    def _command(self, *words: str) -> str:
-        assert self.stack and self.command
-        opened = self.stack.workspace
-        return str(self.command.run([*words, "--stack", STACK], opened.work_dir, opened.env_vars).stdout)
 
     def _session(self, program: Callable[[], object]) -> Session:
         assert self.stack and self.command
@@ -312,12 +294,11 @@ def official(folder: Path) -> Iterator[Official]:
         "PULUMI_DEBUG_PROVIDERS": f"aws:{port}",
     }
     side.command = Command(require())
-    workspace = LocalWorkspace(
+    workspace = Workspace(
         work_dir=str(folder), env_vars=environment, secrets_provider="passphrase", pulumi_command=side.command
     )
-    from pulumi.automation._stack import StackInitMode
-
-    side.stack = Quick(STACK, workspace, StackInitMode.CREATE)
+    workspace.create_stack(STACK)
+    side.stack = OpenStack(STACK, workspace)
     try:
         yield side
     finally:

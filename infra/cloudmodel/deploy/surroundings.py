@@ -19,7 +19,7 @@ from cloudmodel.engine.normal import fingerprint
 from cloudmodel.engine.state import State
 from cloudmodel.engine.step import Diagnostic
 from cloudmodel.engine.values import is_secret, plain, rewritten
-from cloudmodel.program.aws.live import LOCAL_URL
+from cloudmodel.program.aws.local import LOCAL_URL
 from cloudmodel.program.commit import commit_of
 from cloudmodel.program.variant import variants
 from cloudmodel.settings.model import Project, StackSettings

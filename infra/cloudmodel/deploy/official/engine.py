@@ -8,7 +8,6 @@ something, besides Pulumi's own.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import threading
@@ -18,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pulumi.automation import CommandError, LocalWorkspace, Stack
+from pulumi.automation import CommandError
 from pulumi.automation.errors import StackNotFoundError
 
 from cloudmodel.core.errors import StateCorrupt
@@ -31,7 +30,8 @@ from cloudmodel.deploy.official import cloud_secrets, failures, past, rollback, 
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
-from cloudmodel.deploy.official.session import Program, Session, read_state
+from cloudmodel.deploy.official.session import Program, Session
+from cloudmodel.deploy.official.stack import OpenStack, Workspace
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
 from cloudmodel.deploy.surroundings import (
@@ -161,8 +161,10 @@ class OfficialEngine:
 
     def history(self) -> tuple[Update, ...]:
         with self._explaining():
-            stack = self._existing()
-            found = stack.history(show_secrets=False) if stack else []
+            try:
+                found = self._stack().history(show_secrets=False)
+            except StackNotFoundError:
+                found = []
         return past.updates(found)
 
     def holder(self) -> Owner | None:
@@ -172,23 +174,20 @@ class OfficialEngine:
         holder = self._lock.owner()
         ours = self._lock.unlock(holder.id).describe() if holder else None
         with self._explaining():
-            stack = self._existing()
-            if stack is None:
-                return ours
             theirs = workspace.pulumis_holder(self._backend, self._project.pulumi_name, self._name)
-            if theirs:
-                stack.cancel()
+            try:
+                if theirs:
+                    self._stack().cancel()
+            except StackNotFoundError:
+                return ours
         return ours or (theirs and f"Pulumi's own lock of {theirs}")
 
     def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]:
         with self._explaining():
-            stack = self._existing()
-            if stack is None:
+            try:
+                return self._stack().export(show_secrets=show_secrets)
+            except StackNotFoundError:
                 return {"version": checkpoint.VERSION, "deployment": {"resources": []}}
-            shown = ["--show-secrets"] if show_secrets else []
-            answer = self._run(stack, "stack", "export", *shown)
-        document: dict[str, Any] = json.loads(answer)
-        return document
 
     def import_state(self, document: Mapping[str, Any]) -> None:
         secrets = Secrets(passphrase_source(self._home / "passphrase"))
@@ -203,11 +202,15 @@ class OfficialEngine:
                 hint="import what `cloudmodel state export` wrote; nothing was changed",
                 details={"violations": list(violations)},
             )
-        with self._locked("import"), self._explaining(), tempfile.TemporaryDirectory(prefix="cloudmodel-") as folder:
-            file = Path(folder) / "state.json"
-            file.write_text(json.dumps(checkpoint.export(state, secrets) if "checkpoint" in readable else document))
+        stack = self._stack()
+        deployment = checkpoint.export(state, secrets) if "checkpoint" in readable else document
+        with self._locked("import"), self._explaining():
             self._cloud.forget()
-            self._run(self._stack(), "stack", "import", "--file", str(file))
+            try:
+                stack.take(deployment)
+            except StackNotFoundError:
+                stack.workspace.create_stack(self._name)
+                stack.take(deployment)
 
     def verify_state(self) -> tuple[str, ...]:
         return integrity.check(self._recorded())
@@ -217,9 +220,8 @@ class OfficialEngine:
 
     def remove(self, *, force: bool = False) -> None:
         with self._locked("remove"), self._explaining():
-            stack = self._existing()
-            if stack:
-                stack.workspace.remove_stack(self._name, force=force, preserve_config=True)
+            with contextlib.suppress(StackNotFoundError):
+                self._stack().workspace.remove_stack(self._name, force=force, preserve_config=True)
             shutil.rmtree(self._home / "official" / "work" / self._name, ignore_errors=True)
 
     def _lock_of(self, backend: str) -> StackLock | BucketLock:
@@ -264,11 +266,15 @@ class OfficialEngine:
             cloud = self._local_cloud()
             url = cloud.endpoint_url if cloud else ""
             with self._explaining():
-                stack = self._stack(url) if create else self._existing(url)
-                if stack is None:
-                    empty = exits.enter_context(tempfile.TemporaryDirectory(prefix="cloudmodel-"))
-                    stack = self._stack(url, backend=f"file://{empty}")
-                state = read_state(stack, self._project.pulumi_name)
+                stack = self._stack(url)
+                try:
+                    state = stack.state(self._project.pulumi_name)
+                except StackNotFoundError:
+                    if not create:
+                        empty = exits.enter_context(tempfile.TemporaryDirectory(prefix="cloudmodel-"))
+                        stack = self._stack(url, backend=f"file://{empty}")
+                    stack.workspace.create_stack(self._name)
+                    state = State(self._project.pulumi_name, self._name)
                 if advice := cloud_secrets.key_to_keep(self._settings, Path(stack.workspace.work_dir)):
                     listen(Diagnostic("warning", advice))
                 secret_config = stack.get_all_config() if self._settings.secret_keys else {}
@@ -315,37 +321,27 @@ class OfficialEngine:
         )
         return replace(running, region=self._settings.region)
 
-    def _stack(self, url: str = "", *, exists: bool = False, backend: str = "") -> Stack:
+    def _stack(self, url: str = "", *, backend: str = "") -> OpenStack:
+        """The stack, whether there is one or not: what it is asked raises StackNotFoundError where there is none."""
         folder = workspace.prepare(self._project, self._settings, self._name)
         environment = workspace.environment(self._project, self._settings, url)
         if backend:
             environment[workspace.BACKEND] = backend
-        opened = LocalWorkspace(
+        opened = Workspace(
             work_dir=str(folder),
             program=self._program,
             env_vars=environment,
             secrets_provider=self._settings.secrets_provider,
             pulumi_command=self._command,
         )
-        return (Stack.select if exists else Stack.create_or_select)(self._name, opened)
-
-    def _existing(self, url: str = "") -> Stack | None:
-        try:
-            return self._stack(url, exists=True)
-        except StackNotFoundError:
-            return None
+        return OpenStack(self._name, opened)
 
     def _recorded(self) -> State:
         with self._explaining():
-            stack = self._existing()
-            if stack is None:
+            try:
+                return self._stack().state(self._project.pulumi_name)
+            except StackNotFoundError:
                 return State(self._project.pulumi_name, self._name)
-            return read_state(stack, self._project.pulumi_name)
-
-    def _run(self, stack: Stack, *words: str) -> str:
-        opened = stack.workspace
-        done = self._command.run([*words, "--stack", self._name], opened.work_dir, opened.env_vars)
-        return str(done.stdout)
 
     def _require_plan(self, session: Session, options: Options) -> None:
         """Raise StalePlan unless this `up` will do what was planned: the sealed plan's steps, found once more now."""

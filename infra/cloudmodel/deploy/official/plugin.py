@@ -1,7 +1,7 @@
 """The provider as a Pulumi plugin, `pulumi-resource-aws`, for the official engine on stacks whose target is `local`.
 
 The engine starts it, reads the port from its standard output and holds its standard input: when the engine ends in
-whatever way, the input ends, and then so does this process.
+whatever way, the input ends, and then so does this process. An engine that is done says so with SIGINT.
 
 It cannot reach a real account: it refuses to start unless LOCAL_URL names a loopback address, sends every call there,
 and refuses a configuration that names endpoints of its own.
@@ -33,12 +33,13 @@ from cloudmodel.engine.diff import changed_keys
 from cloudmodel.engine.providers import ENGINE_KEYS
 from cloudmodel.engine.values import parse_path, plain, with_secret_keys
 from cloudmodel.engine.wire import from_struct, to_struct
-from cloudmodel.program.aws.live import LOCAL_URL
+from cloudmodel.program.aws.local import LOCAL_URL
 from cloudmodel.provider.provider import AwsProvider
 
 EXECUTABLE = "pulumi-resource-aws"
 THREADS = 64  # the engine's --parallel decides how much really runs at once
 LARGEST = 400 << 20  # Pulumi's own limit of one message
+GRACE = 4.0  # seconds for calls that still run when the engine is done; it kills after 5
 
 
 class Plugin(provider_pb2_grpc.ResourceProviderServicer):
@@ -173,8 +174,9 @@ def main() -> int:
     except UsageError as refused:
         sys.stderr.write(f"{refused.message}\n")
         return refused.code
-    # Ctrl-C is for the engine, which lets us finish what runs.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The engine gives us a process group of our own: a user's Ctrl-C reaches it alone, and it lets us finish what runs.
+    # What comes here is its own word that it is done; one that is not heard costs each of its runs 5 seconds.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     size = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
     server = grpc.server(ThreadPoolExecutor(THREADS), options=size)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Plugin(AwsProvider(endpoint_url=url)), server)
@@ -182,15 +184,16 @@ def main() -> int:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    gone = threading.Thread(target=_wait_for_the_end_of_input)
-    gone.start()
-    gone.join()
-    os._exit(0)  # calls that still run are of an engine that is gone
+    threading.Thread(target=_end_with_the_input, daemon=True).start()
+    signal.sigwait({signal.SIGINT})
+    server.stop(GRACE).wait()
+    return 0
 
 
-def _wait_for_the_end_of_input() -> None:
+def _end_with_the_input() -> None:
     while os.read(0, 1024):
         pass
+    os._exit(0)  # calls that still run are of an engine that is gone
 
 
 def _type(urn: str) -> str:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-import pulumi.automation as automation
-
 from cloudmodel.deploy import rollback
-from cloudmodel.deploy.official.session import Session, read_state
+from cloudmodel.deploy.official.session import Session
 from cloudmodel.deploy.rollback import Calls
 from cloudmodel.engine import checkpoint
 from cloudmodel.engine import run as engine
@@ -54,9 +52,7 @@ def carry_out(session: Session, goal: rollback.Goal, calls: Calls, stop: threadi
         result = engine.restore(run, recorder, session.events, goal.earlier, plan=goal.plan, stop=stop)
     finally:
         state = replace(recorder.state, resources=ordered(recorder.state.resources))
-        document = checkpoint.export(state, Secrets(passphrase_source(None, {})), show_secrets=True)
-        deployment = automation.Deployment(version=document["version"], deployment=document["deployment"])
-        session.stack.import_stack(deployment)
+        session.stack.take(checkpoint.export(state, Secrets(passphrase_source(None, {})), show_secrets=True))
     return result
 
 
@@ -65,4 +61,4 @@ def settle(session: Session, result: Result, message: str) -> Result:
     if result.error is not None:
         return result
     seen = session.change(session.stack.refresh, refreshed=True, message=message).raise_error()
-    return replace(result, state=read_state(session.stack, session.project), refreshed=seen.refreshed)
+    return replace(result, state=session.stack.state(session.project), refreshed=seen.refreshed)

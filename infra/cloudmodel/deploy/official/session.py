@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from grpc import RpcError
-from pulumi.automation import CommandError, Stack
+from pulumi.automation import CommandError
 
 from cloudmodel.core.errors import Cancelled, CloudmodelError
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.official import failures
 from cloudmodel.deploy.official.command import Command
+from cloudmodel.deploy.official.stack import OpenStack
 from cloudmodel.deploy.official.translation import Translator, planned
-from cloudmodel.engine import checkpoint
 from cloudmodel.engine.evaluate import forget_modules
 from cloudmodel.engine.masking import Masker
 from cloudmodel.engine.reporting import Control, Reporter, masked_error
 from cloudmodel.engine.run import Result
-from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Events
 from cloudmodel.engine.urn import STACK_TYPE
@@ -54,7 +53,7 @@ class Program:
 class Session:
     """A stack that is open for one run. `cloud` is None for a real account."""
 
-    stack: Stack
+    stack: OpenStack
     project: str
     program: Program
     command: Command
@@ -83,7 +82,7 @@ class Session:
         alone = method.__name__ == "refresh"
         reporter, _, error = self._run(method, preview=False, refresh_alone=alone, **flags)
         try:
-            after = read_state(self.stack, self.project)
+            after = self.stack.state(self.project)
         except CommandError:
             if error is None:
                 raise
@@ -141,12 +140,3 @@ class Session:
             state=state,
             refreshed=refreshed,
         )
-
-
-def read_state(stack: Stack, project: str) -> State:
-    """The stack's state, with its secrets in clear inside their marks. Raises CommandError, StateCorrupt."""
-    deployment = dict(stack.workspace.export_stack(stack.name).deployment or {})
-    deployment.pop("secrets_providers", None)  # nothing in the answer is sealed
-    document = {"version": checkpoint.VERSION, "deployment": deployment}
-    nothing_sealed = Secrets(passphrase_source(None, {}))
-    return checkpoint.read(document, project, stack.name, nothing_sealed, "the official state").state

@@ -20,7 +20,7 @@ import yaml
 from cloudmodel.core.files import private_folder, write_text
 from cloudmodel.deploy.official import bucket, plugin
 from cloudmodel.engine.secrets import TEXT, passphrase_source
-from cloudmodel.program.aws.live import LOCAL_URL
+from cloudmodel.program.aws.local import LOCAL_URL
 from cloudmodel.settings.model import Project, StackSettings
 
 PRIVATE = ".cloudmodel"

@@ -7,11 +7,9 @@ import os
 from typing import Any
 
 from cloudmodel.core.errors import CloudmodelError, CredentialsMissing
+from cloudmodel.program.aws.local import LOCAL_URL
 from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.standing import Standing
-
-LOCAL_URL = "CLOUDMODEL_LOCAL_AWS_URL"
-"""The variable that names the local AWS. Where it is set nothing else is asked; a local stack asks nothing else."""
 
 ABSENT = "Could not find"
 
