@@ -42,6 +42,53 @@ def test_doctor_sees_credentials_and_passphrases_and_shows_neither(
     assert "hunter2" not in ran.out
 
 
+AWS_STACK = """config:
+  aws:region: eu-west-1
+  aws:allowedAccountIds: ["111122223333"]
+  cloudmodel:target: aws
+  cloudmodel:bundle: sha256:0000000000000000000000000000000000000000000000000000000000000000
+"""
+
+
+def test_doctor_tells_of_each_stack_what_a_run_on_it_would_meet(
+    cli: Any, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "Pulumi.prod.yaml").write_text(AWS_STACK)
+    found = checks(cli)
+    assert found["stack prod"]["found"] == "target aws, region eu-west-1, only in account 111122223333"
+    assert (found["state of prod"]["state"], found["secrets of prod"]["state"]) == ("optional", "optional")
+    assert "Pulumi's service: passed through, untested" in found["state of prod"]["found"]
+    assert found["state of prod"]["mend"].startswith("cloudmodel bootstrap -s prod")
+    assert (found["bundle of prod"]["state"], found["bundle of prod"]["mend"].partition(",")[0]) == (
+        "optional", "cloudmodel package",
+    )  # fmt: skip
+
+    # What bootstrap says to write is what it then finds.
+    (project / "Pulumi.prod.yaml").write_text(f"secretsprovider: awskms://alias/state?region=eu-west-1\n{AWS_STACK}")
+    with (project / "Pulumi.yaml").open("a") as file:
+        file.write("backend: {url: 's3://acme-state?region=eu-west-1'}\n")
+    found = checks(cli)
+    assert found["state of prod"]["state"] == found["secrets of prod"]["state"] == "ok"
+    assert found["state of prod"]["found"] == "s3://acme-state?region=eu-west-1"
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "gs://elsewhere")
+    assert "passed through, untested" in checks(cli)["state of prod"]["found"]
+
+    (project / "Pulumi.prod.yaml").write_text(AWS_STACK.replace("region: eu", "region: mars"))
+    ran = cli("doctor")
+    assert ran.code == 1
+    assert "MISSING  stack prod" in ran.out and "aws:region: is not a region" in ran.out
+
+
+def test_doctor_finds_a_pulumi_that_is_too_old(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/pulumi").write_text("#!/bin/sh\necho v2.0.0\n")
+    (tmp_path / "old/pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'old'}:/usr/bin:/bin")
+    found = checks(cli)["pulumi CLI"]
+    assert (found["state"], found["mend"]) == ("optional", "cloudmodel engine install")
+    assert "Pulumi's command line cannot be used" in found["found"]
+
+
 def test_doctor_names_what_is_missing_and_what_mends_it(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("click", "no-such-package"))
     ran = cli("doctor")

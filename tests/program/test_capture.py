@@ -62,6 +62,7 @@ def test_what_was_captured_ends_after_capture_is_turned_off(evaluate: Any) -> No
             {"capture": {"percent": 5}, "existing": {"bucket": "acme-models"}},
             ["acme-models", "capture/digits-local/"],
         ),
+        ({"mode": "async", "existing": {"bucket": "acme-models"}}, ["acme-models", "async/digits-local/"]),
         ({"instance": "ml.g5.xlarge"}, ["ml.g5.xlarge", "NVMe", "cloudmodel:encryption"]),
         ({"instance": "ml.c6gd.large", "existing": {"key": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/abc"}}, ["NVMe"]),
     ],

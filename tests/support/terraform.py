@@ -68,8 +68,10 @@ class Terraform:
         told = json.loads(self.run("providers", "schema", "-json"))["provider_schemas"][PROVIDER]["resource_schemas"]
         return {name: each["block"] for name, each in told.items()}
 
-    def write(self, resources: Mapping[str, Mapping[str, Any]]) -> None:
-        """`resources` by terraform type and name."""
+    def write(
+        self, resources: Mapping[str, Mapping[str, Any]], data: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """`resources`, and `data` that they read, by terraform type and name."""
         provider = {
             "region": "us-east-1",
             "skip_credentials_validation": True,
@@ -83,6 +85,8 @@ class Terraform:
         }
         if resources:
             document["resource"] = resources
+        if data:
+            document["data"] = data
         (self.folder / "main.tf.json").write_text(json.dumps(document))
 
     def run(self, *command: str, may_fail: bool = False) -> str:

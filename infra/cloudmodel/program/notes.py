@@ -26,9 +26,9 @@ def notes(deployment: Deployment) -> Iterator[str]:
             "a serverless endpoint has network access: AWS does not isolate one (cloudmodel:network isolation), "
             "and takes no key of cloudmodel:encryption for its disk"
         )
-    if settings.mode == "async" and settings.asynchronous.bucket:
+    if settings.mode == "async" and (platforms := settings.asynchronous.bucket or settings.existing.bucket):
         yield (
-            f"cloudmodel:asynchronous keeps inputs and outputs in the bucket {settings.asynchronous.bucket}, which is "
+            f"cloudmodel:asynchronous keeps inputs and outputs in the bucket {platforms}, which is "
             f"never changed here: its own lifecycle must end what lies under {deployment.queue_prefix}"
         )
     if settings.capture.percent and settings.existing.bucket:

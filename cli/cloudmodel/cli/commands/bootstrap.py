@@ -50,7 +50,7 @@ def command(
         if repository
     )
     provider, account = connect(project, settings)
-    setup = Setup(project.name, account, settings.region, settings.existing, pipelines)
+    setup = Setup(project.name, account, settings.region, settings.existing, pipelines, project.pulumi_name)
     planned = carry_out.plan(provider, setup)
     if not context.json:
         say(f"Bootstrap (stack {name}): target {settings.target}, account {account}, region {settings.region}")

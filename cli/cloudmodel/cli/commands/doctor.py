@@ -7,26 +7,17 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from cloudmodel.cli import options
 from cloudmodel.cli.context import PRIVATE, Context
+from cloudmodel.cli.readiness import PASSPHRASES, Check, stacks
 
 PACKAGES = ("boto3", "click", "cryptography", "moto", "numpy", "onnx", "onnxruntime", "pulumi", "pulumi-aws", "rich")
 PYTHONS = ((3, 11), (3, 14))
 ROOM = 2 << 30
 MARKS = {"ok": "ok", "missing": "MISSING", "optional": "-"}
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at. `state`: ok, missing (needed), optional (absent, needed only for what `found` says)."""
-
-    name: str
-    state: str
-    found: str
-    mend: str = ""
 
 
 @options.verb("doctor")
@@ -85,10 +76,19 @@ def processors(_: Context) -> Iterator[Check]:
 
 def official_engine(_: Context) -> Iterator[Check]:
     """Pulumi's CLI, which stacks on a real cloud need."""
+    from cloudmodel.core.errors import UsageError
     from cloudmodel.deploy.official.cli import describe
+    from cloudmodel.deploy.official.command import Command
 
     official = describe()
     if official["available"]:
+        try:
+            Command(Path(str(official["path"])))
+        except UsageError as unfit:
+            yield Check(
+                "pulumi CLI", "optional", f"{unfit.message}; stacks on aws need it", "cloudmodel engine install"
+            )
+            return
         yield Check("pulumi CLI", "ok", f"{official['version']} ({official['path']})")
     else:
         yield Check("pulumi CLI", "optional", "not found; stacks on aws need it", "cloudmodel engine install")
@@ -121,16 +121,18 @@ def credentials(_: Context) -> Iterator[Check]:
 
 
 def project(context: Context) -> Iterator[Check]:
-    """The project here, its passphrase and its local AWS."""
+    """The project here, its stacks, its passphrase and its local AWS."""
     from cloudmodel.core.errors import CloudmodelError
 
     try:
-        folder = context.project().folder
+        found = context.project()
     except CloudmodelError as none:
         yield Check("project", "optional", none.message.partition("\n")[0], none.hint or "cloudmodel init demo")
         return
+    folder = found.folder
     yield Check("project", "ok", str(folder))
-    keyed = [name for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE") if name in os.environ]
+    yield from stacks(found)
+    keyed = [name for name in PASSPHRASES if name in os.environ]
     key_file = folder / PRIVATE / "passphrase"
     if keyed:
         yield Check("passphrase", "ok", f"from {keyed[0]}")

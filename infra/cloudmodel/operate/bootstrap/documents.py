@@ -5,7 +5,7 @@ Judged in the tests by AWS's own list of actions, resources and condition keys, 
 
 from __future__ import annotations
 
-from cloudmodel.operate.bootstrap.permissions import KEY_CHANGES, LOGS, allow, changes, reads, s3
+from cloudmodel.operate.bootstrap.permissions import KEY_CHANGES, LOGS, allow, reads, s3, serving, storage
 from cloudmodel.operate.bootstrap.setup import AUDIENCES, Setup
 from cloudmodel.program.policies import document
 
@@ -45,7 +45,7 @@ def plan_policy(setup: Setup, key_arn: str) -> str:
 
 
 def apply_policy(setup: Setup, key_arn: str) -> str:
-    """What an apply needs: write the state, and change what the project's stacks are made of, by their names."""
+    """What an apply needs besides its `apply_changes`: write the state, and read what a plan reads."""
     return document(
         allow("StateBucket", ["s3:ListBucket"], _bucket(setup)),
         allow("State", ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], f"{_bucket(setup)}/*"),
@@ -57,8 +57,13 @@ def apply_policy(setup: Setup, key_arn: str) -> str:
             "Resource": key_arn,
         },
         *reads(setup),
-        *changes(setup),
     )
+
+
+def apply_changes(setup: Setup) -> dict[str, str]:
+    """How an apply changes what the project's stacks are made of, by their names and tags: managed policies, since all
+    together is more than a role's inline policies may have."""
+    return {"storage": document(*storage(setup)), "serving": document(*serving(setup))}
 
 
 def boundary_policy(setup: Setup) -> str:

@@ -136,4 +136,15 @@ def _roles(setup: Setup, key_arn: str) -> list[Goal]:
         found.append(Goal(f"{what}-role", "aws:iam/role:Role", role))
         policy = {"name": what, "role": name, "policy": policies[what]}
         found.append(Goal(f"{what}-role-policy", "aws:iam/rolePolicy:RolePolicy", policy))
+    for part, text in documents.apply_changes(setup).items():
+        name = setup.own(f"apply-{part}")
+        managed = {
+            "name": name,
+            "description": f"What jobs that apply stacks of {setup.project} may change",
+            "policy": text,
+            "tags": setup.tags,
+        }
+        found.append(Goal(f"apply-{part}", "aws:iam/policy:Policy", managed))
+        attached = {"role": setup.own("apply"), "policyArn": setup.arn("iam", f"policy/{name}", region="")}
+        found.append(Goal(f"apply-role-{part}", "aws:iam/rolePolicyAttachment:RolePolicyAttachment", attached))
     return found

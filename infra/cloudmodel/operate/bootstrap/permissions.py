@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudmodel.operate.bootstrap.setup import OURS, Setup
+from cloudmodel.operate.bootstrap.setup import Setup
 
 SCALING_ROLE = "sagemaker.application-autoscaling.amazonaws.com"
 KEY_CHANGES = (
@@ -60,6 +60,7 @@ def reads(setup: Setup) -> list[dict[str, Any]]:
                 "iam:GetRole",
                 "iam:GetRolePolicy",
                 "iam:ListAttachedRolePolicies",
+                "iam:ListInstanceProfilesForRole",
                 "iam:ListRolePolicies",
                 "iam:ListRoleTags",
             ],
@@ -96,6 +97,8 @@ def reads(setup: Setup) -> list[dict[str, Any]]:
             ],
             setup.arn("sns", f"{stem}-*"),
         ),
+        # The addresses of S3 are a list of AWS's own account.
+        allow("ReadAddresses", ["ec2:GetManagedPrefixListEntries"], setup.arn("ec2", "prefix-list/*", account="*")),
         # These take no narrower resource.
         allow(
             "ReadLists",
@@ -103,6 +106,8 @@ def reads(setup: Setup) -> list[dict[str, Any]]:
                 "application-autoscaling:DescribeScalableTargets",
                 "application-autoscaling:DescribeScalingPolicies",
                 "application-autoscaling:DescribeScheduledActions",
+                "ec2:DescribeManagedPrefixLists",
+                "ec2:DescribeNetworkInterfaces",
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSubnets",
                 "ec2:DescribeVpcs",
@@ -115,7 +120,8 @@ def reads(setup: Setup) -> list[dict[str, Any]]:
     ]
 
 
-def changes(setup: Setup) -> list[dict[str, Any]]:
+def storage(setup: Setup) -> list[dict[str, Any]]:
+    """Changes of what a stack stands on: buckets, keys, roles."""
     stem = setup.stem
     return [
         allow(
@@ -152,6 +158,13 @@ def changes(setup: Setup) -> list[dict[str, Any]]:
             setup.arn("iam", f"role/aws-service-role/{SCALING_ROLE}/*", region=""),
             StringEquals={"iam:AWSServiceName": SCALING_ROLE},
         ),
+    ]
+
+
+def serving(setup: Setup) -> list[dict[str, Any]]:
+    """Changes of endpoints, and of what scales, watches, shields and shows them."""
+    stem = setup.stem
+    return [
         allow(
             "Serving",
             [
@@ -228,6 +241,7 @@ def changes(setup: Setup) -> list[dict[str, Any]]:
         ),
         # A subscription is no resource that a policy can name.
         allow("Subscriptions", ["sns:SetSubscriptionAttributes", "sns:Unsubscribe"], "*"),
+        *_own_groups(setup),
     ]
 
 
@@ -239,17 +253,51 @@ def _use_of(key: str) -> dict[str, Any]:
 def _own_keys(setup: Setup) -> list[dict[str, Any]]:
     """The keys that a stack makes, known by their tags. A key has no name, and whoever may tag a new key may tag any:
     the state's key is kept out by name, others by `existing.key`, which takes these statements away."""
-    ours = {"aws:ResourceTag/managed-by": OURS, "aws:ResourceTag/owner": setup.project}
-    asked = {"aws:RequestTag/managed-by": OURS, "aws:RequestTag/owner": setup.project}
+    ours, asked = _tagged(setup)
     keys, alias = setup.arn("kms", "key/*"), ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"]
     return [
-        allow("MakeKeys", ["kms:CreateKey"], "*", StringEquals=asked),
-        allow("TagKeys", ["kms:TagResource"], keys, StringEquals=asked),
-        allow("Keys", [*KEY_CHANGES, "kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKey"], keys, StringEquals=ours),
+        allow("MakeKeys", ["kms:CreateKey"], "*", StringLike=asked),
+        allow("TagKeys", ["kms:TagResource"], keys, StringLike=asked),
+        allow(
+            "Keys",
+            [*KEY_CHANGES, "kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKey", "kms:TagResource"],
+            keys,
+            StringLike=ours,
+        ),
         # An alias is changed with a permission on itself and one on its key.
-        allow("KeyOfAnAlias", alias, keys, StringEquals=ours),
+        allow("KeyOfAnAlias", alias, keys, StringLike=ours),
         allow("Aliases", alias, setup.arn("kms", f"alias/{setup.stem}-*")),
     ]
+
+
+def _own_groups(setup: Setup) -> list[dict[str, Any]]:
+    """The security groups that a stack makes, known by their tags. They may be made in any VPC; tags come with one."""
+    ours, asked = _tagged(setup)
+    groups = setup.arn("ec2", "security-group/*")
+    return [
+        allow("MakeGroups", ["ec2:CreateSecurityGroup"], groups, StringLike=asked),
+        allow("GroupsOfNetworks", ["ec2:CreateSecurityGroup"], setup.arn("ec2", "vpc/*")),
+        allow("TagGroups", ["ec2:CreateTags"], groups, StringEquals={"ec2:CreateAction": "CreateSecurityGroup"}),
+        allow(
+            "Groups",
+            [
+                "ec2:AuthorizeSecurityGroupEgress",
+                "ec2:AuthorizeSecurityGroupIngress",
+                "ec2:CreateTags",
+                "ec2:DeleteSecurityGroup",
+                "ec2:DeleteTags",
+                "ec2:RevokeSecurityGroupEgress",
+                "ec2:RevokeSecurityGroupIngress",
+            ],
+            groups,
+            StringLike=ours,
+        ),
+    ]
+
+
+def _tagged(setup: Setup) -> tuple[dict[str, str], dict[str, str]]:
+    """What a stack's own things carry, and what a request to make one does: a tag that no setting can take off."""
+    return {"aws:ResourceTag/cloudmodel:urn": setup.urns}, {"aws:RequestTag/cloudmodel:urn": setup.urns}
 
 
 def _own_roles(setup: Setup) -> list[dict[str, Any]]:

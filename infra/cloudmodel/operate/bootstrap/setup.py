@@ -62,13 +62,19 @@ def pipeline(host: str, repository: str, environment: str, branch: str) -> Pipel
 
 @dataclass(frozen=True)
 class Setup:
-    """One project in one account and region."""
+    """One project in one account and region. `pulumi` is the name of its Pulumi.yaml, where that is another."""
 
     project: str
     account: str
     region: str
     existing: Existing
     pipelines: tuple[Pipeline, ...] = ()
+    pulumi: str = ""
+
+    @property
+    def urns(self) -> str:
+        """A pattern of the tag `cloudmodel:urn`, which tells what the project's stacks made (`identity_tag`)."""
+        return f"{self.pulumi or self.project}/*"
 
     @property
     def partition(self) -> str:

@@ -41,6 +41,6 @@ class Network(pulumi.ComponentResource):
             vpc_id=settings.vpc,
             ingress=[],
             egress=[egress],
-            tags=deployment.tags,
+            tags=deployment.tags | deployment.identity_tag("aws:ec2/securityGroup:SecurityGroup", "security-group"),
             opts=pulumi.ResourceOptions(parent=self),
         )
