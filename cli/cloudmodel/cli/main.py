@@ -45,7 +45,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
         "history": "The stack's updates, newest first.",
         "cancel": "End another run's hold on the stack.",
         "stack": "List, make, select and remove stacks.",
-        "state": "Export, import, verify and unlock a stack's state.",
+        "state": "Export, import, rebuild, verify and unlock a stack's state.",
     },
     "Operate": {
         "status": "Revision, variants, instances, alarms and events on one screen.",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cloudmodel.core.errors import CloudmodelError
+from cloudmodel.core.runbooks import runbook
 
 
 def printable(text: str) -> str:
@@ -41,11 +42,12 @@ def emit(verb: str, content: Mapping[str, Any]) -> None:
 
 
 def show_error(error: CloudmodelError, *, as_json: bool) -> None:
-    """One block on stderr: what happened, where, and the next command; with `as_json` the document on stdout too."""
+    """One block on stderr: what happened, where, the next command, the page; with `as_json` the document on stdout."""
+    page = runbook(error.runbook) if error.runbook else None
     block = [click.style("error: ", fg="red", bold=True) + printable(error.message).rstrip().replace("\n", "\n       ")]
     block += [
         f"  {label + ':':<7}" + printable(text).replace("\n", "\n         ")
-        for label, text in (("where", error.where), ("next", error.hint))
+        for label, text in (("where", error.where), ("next", error.hint), ("read", page))
         if text
     ]
     with suppress(OSError, ValueError):

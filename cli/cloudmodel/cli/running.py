@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 from cloudmodel.cli import plan
 from cloudmodel.cli.context import Context, OpenStack
@@ -15,6 +16,7 @@ from cloudmodel.deploy.engines import Options
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.engine.step import Events, Op
 
+Done = TypeVar("Done")
 Run = Callable[[Options, Events], Outcome]
 
 
@@ -23,8 +25,13 @@ def watched(
 ) -> Outcome:
     """Run a verb of the stack's engine with progress and warnings on stderr, and Ctrl-C in hand."""
     total = sum(step.op not in (Op.SAME, Op.READ) for step in planned.steps) if planned else None
+    return held(context, stack, lambda events: run(options, events), total=total)
+
+
+def held(context: Context, stack: OpenStack, work: Callable[[Events], Done], *, total: int | None = None) -> Done:
+    """Let the stack's engine `work`, with progress and warnings on stderr, and Ctrl-C in hand."""
     with reporting(debug=context.debug, total=total) as reporter, stoppable(stack.engine.stop, as_json=context.json):
-        return run(options, reporter.events)
+        return work(reporter.events)
 
 
 def show_plan(action: str, outcome: Outcome, *, tree: bool) -> None:

@@ -81,6 +81,7 @@ def tell_expired(result: Result, stack: str) -> None:
             f"the credentials were refused in the middle of the run: {told[0].message}",
             where=told[0].step.urn,
             hint=f"sign in again and run the same command for stack {stack}; what succeeded is recorded",
+            runbook="expired-credentials",
             details={"failed": failed},
         )
 

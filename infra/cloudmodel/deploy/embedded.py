@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.core.errors import Unsupported
+from cloudmodel.core.errors import CredentialsMissing, StateCorrupt, Unsupported
 from cloudmodel.core.resource import Provider
-from cloudmodel.deploy import account, rollback, sealed
+from cloudmodel.deploy import account, rebuild, rollback, sealed
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import EMBEDDED, Drift, Options, Update
 from cloudmodel.deploy.landed import Proof
+from cloudmodel.deploy.late import tell_late
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.surroundings import (
     RememberedCloud,
@@ -32,6 +33,7 @@ from cloudmodel.engine import run as engine
 from cloudmodel.engine.backend import StackFolder
 from cloudmodel.engine.journal import Journal
 from cloudmodel.engine.lock import Owner
+from cloudmodel.engine.normal import canonical
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import State
@@ -40,11 +42,14 @@ from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.localaws import server as localaws
 from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.provider.cloud import Heard
+from cloudmodel.provider.finding import FindingProvider
 from cloudmodel.provider.provider import AwsProvider
 from cloudmodel.settings.model import Local, Project, StackSettings
 
 PRIVATE = ".cloudmodel"
 PARALLEL = 8
+PASSING = frozenset({"commit"})
+"""The tags of a revision that say who made it, not what it is."""
 OFFLINE = f"planned without credentials, in the local AWS's account: names that hold {ACCOUNT} hold yours on AWS"
 
 
@@ -130,8 +135,7 @@ class EmbeddedEngine:
             return self._done(session, journal, result, options)
 
     def preview_rollback(self, to: str | None, options: Options, events: Events) -> Outcome:
-        state, kept = self._folder.load(), self._folder.revisions
-        states = {version: kept.read(version, state.project, self._stack) for version in kept.versions()}
+        state, states = self._folder.load(), self._readable_revisions()
         served = {version: rollback.revision_of(each) for version, each in states.items()}
         version = rollback.chosen(to, served, rollback.revision_of(state), self._stack)
         with self._session(state, options, events, bound=False) as session:
@@ -143,6 +147,14 @@ class EmbeddedEngine:
             outcome = self._outcome(session, result, options)
             self._goal = rollback.Goal(version, earlier, engine.plan_of(result.steps))
             return outcome
+
+    def _readable_revisions(self) -> dict[int, State]:
+        """By their version. What an older passphrase sealed, or is damaged, is no way back and in nobody's way."""
+        kept, states = self._folder.revisions, {}
+        for version in kept.versions():
+            with contextlib.suppress(CredentialsMissing, StateCorrupt):
+                states[version] = kept.read(version, self._project.pulumi_name, self._stack)
+        return states
 
     def rollback(self, options: Options, events: Events) -> Outcome:
         assert self._goal is not None, "nothing is carried out that was not planned"
@@ -193,6 +205,18 @@ class EmbeddedEngine:
         self._folder.import_(document)
         self._cloud.forget()
 
+    def rebuild_state(self, options: Options, events: Events) -> rebuild.Rebuilt:
+        self._refuse_offline("rebuild")
+        with self._folder.replacing("rebuild", environment=environment(self._project.folder)) as put:
+            empty = State(self._project.pulumi_name, self._stack)
+            with self._session(empty, options, events, bound=False) as session:
+                url = session.cloud.endpoint_url
+                finding = replace(session.run, providers=lambda _: FindingProvider(url, PASSING))
+                found = rebuild.rebuilt(finding, empty, session.events, self._stopped)
+                put(canonical(found.state))
+                self._cloud.remember(session.cloud.instance_id)
+            return found
+
     def verify_state(self) -> tuple[str, ...]:
         return self._folder.verify()
 
@@ -204,14 +228,17 @@ class EmbeddedEngine:
 
     @contextlib.contextmanager
     def _recorded(self, verb: str, options: Options) -> Iterator[Journal]:
+        self._refuse_offline(verb)
+        maker = environment(self._project.folder)
+        with self._folder.open(verb, message=options.message, environment=maker) as journal:
+            yield journal
+
+    def _refuse_offline(self, verb: str) -> None:
         if self._offline:
             raise Unsupported(
                 f"an offline plan cannot be carried out: {verb} needs the official engine",
                 where=f"stack {self._stack}, target {self._settings.target}",
             )
-        maker = environment(self._project.folder)
-        with self._folder.open(verb, message=options.message, environment=maker) as journal:
-            yield journal
 
     @contextlib.contextmanager
     def _session(
@@ -328,6 +355,7 @@ class EmbeddedEngine:
     def _outcome(self, session: _Session, result: engine.Result, options: Options) -> Outcome:
         """The result in the verbs' words. Raises the run's own error."""
         account.tell_expired(result, self._stack)
+        tell_late(result, self._stack)
         result.raise_error()
         return Outcome(
             stack=self._stack, target=self._settings.target, engine=self.name, region=self._settings.region,

@@ -224,6 +224,7 @@ class Proof:
             f"the update did not land: endpoint {endpoint} {what}",
             where=urn,
             hint=f"mend the bundle or its settings (or go back to the one before), then: {again} --refresh",
+            runbook="silent-rollback",
         )
 
     @property

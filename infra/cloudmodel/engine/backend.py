@@ -19,7 +19,7 @@ import hashlib
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -175,24 +175,40 @@ class StackFolder:
         where = "the document to import"
         loaded = checkpoint.read(document, self._project, self._stack, self._secrets, where)
         state = canonical(loaded.state)
-        self._refuse(integrity.check(state), where)
-        self._acquire("import")
-        try:
+        self._refuse(integrity.check(state), where)  # before the stack is held, as everything that is no state
+        with self.replacing("import") as put:
+            with contextlib.suppress(CloudmodelError):
+                self._read()  # a state that can be read keeps its salt
+            if not self._secrets.salt:
+                self._secrets.use(loaded.salt)
+            put(state)
+        return state
+
+    @contextlib.contextmanager
+    def replacing(
+        self, operation: str, *, environment: Mapping[str, str] | None = None
+    ) -> Iterator[Callable[[State], None]]:
+        """Hold the stack; what this yields puts a sound state in the place of the one that is there, if any.
+
+        That one is not read and goes into the backups. Raises StackLocked, SaveFailed; what it yields, StateCorrupt.
+        """
+        self._acquire(operation)
+
+        def put(state: State) -> None:
+            self._refuse(integrity.check(state), f"the state to {operation}")
             with self._saving(None), self._lock.guard():
                 self._keep_all()
-                with contextlib.suppress(CloudmodelError):
-                    self._read()  # a state that can be read keeps its salt
-                if not self._secrets.salt:
-                    self._secrets.use(loaded.salt)
-                version = history.begin(self._history, "import", "", {}, self._lock.id)
+                version = history.begin(self._history, operation, "", environment or {}, self._lock.id)
                 # The journal goes last: cut off before that, it does not fit the checkpoint and the state is refused.
                 write_bytes(self._checkpoint, checkpoint.write(state, self._secrets), mode=PRIVATE)
                 self._journal.unlink(missing_ok=True)
                 sync_folder(self.folder)
                 self._tell(version, history.SUCCEEDED, state, {})
+
+        try:
+            yield put
         finally:
             self._release()
-        return state
 
     def remove(self, *, force: bool = False) -> None:
         """Forget the stack with its history and backups.
@@ -331,9 +347,10 @@ class StackFolder:
         good = self._last_good_backup()
         command = f"cloudmodel state import --stack {self._stack} --file {good or 'FILE'}"
         what = "the last good backup" if good else "there is no good backup; an export"
-        hint = f"{error.hint or 'it was left as it is'}; {what} goes back with `{command}`"
+        anew = f"cloudmodel state rebuild --stack {self._stack}"
+        hint = f"{error.hint or 'it was left as it is'}; {what} goes back with `{command}`, and `{anew}` makes one anew"
         details = {**error.details, "backup": str(good) if good else None}
-        return StateCorrupt(error.message, where=error.where, hint=hint, details=details)
+        return StateCorrupt(error.message, where=error.where, hint=hint, runbook="corrupt-state", details=details)
 
     def _last_good_backup(self) -> Path | None:
         for path in reversed(self.backups()):

@@ -287,7 +287,8 @@ class Journal:
     def _refuse(self) -> None:
         if self.failure:
             error = self.failure
-            raise type(error)(error.message, where=error.where, hint=error.hint, details=error.details)
+            again = {"where": error.where, "hint": error.hint, "runbook": error.runbook}
+            raise type(error)(error.message, **again, details=error.details)
 
     def _guarded(self, body: str) -> None:
         """Append one line durably; the first failure ends all writing."""

@@ -188,6 +188,7 @@ def locked(found: Owner, stack: str, where: str) -> StackLocked:
         f"the stack {stack} is locked: {found.describe()}",
         where=where,
         hint=f"wait for it; if it is gone: cloudmodel state unlock --stack {stack} --id {found.id}",
+        runbook="stuck-lock",
         details={"holder": asdict(found)},
     )
 

@@ -124,6 +124,7 @@ class Reporter:
                 f"{named}{first.message}" + (f" (and {count - 1} more failed)" if count > 1 else ""),
                 where=first.step.urn,
                 hint=first.hint or "mend the cause and run the same command again; what succeeded is recorded",
+                runbook="failed-deploy",
                 details={
                     "failed": [
                         {"urn": failure.step.urn, "op": failure.step.op.value, "message": failure.message}
@@ -155,5 +156,6 @@ def masked_error(error: CloudmodelError, masker: Masker) -> CloudmodelError:
         masker.mask(error.message),
         where=masker.mask(error.where) if error.where else None,
         hint=masker.mask(error.hint) if error.hint else None,
+        runbook=error.runbook,
         details=masker.masked(error.details),
     )

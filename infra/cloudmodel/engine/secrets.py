@@ -156,6 +156,7 @@ class Secrets:
                     "the passphrase is not the one that sealed this stack's secrets",
                     where=passphrase.source,
                     hint=f"set {TEXT} (or {FILE}) to the passphrase that was used before",
+                    runbook="lost-passphrase",
                 )
             return self._keys[salt]
 

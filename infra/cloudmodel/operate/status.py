@@ -73,7 +73,10 @@ def standing(address: Address, endpoint: str) -> Standing:
         names = [f"{of_variant(endpoint, owner)}-{word}" for owner in owners for word in ALARMS]
         alarms = tuple(
             Alarm(each["AlarmName"], each["StateValue"], each["StateUpdatedTimestamp"].isoformat(timespec="seconds"))
-            for each in address.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+            for each in sorted(
+                address.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"],
+                key=lambda alarm: names.index(alarm["AlarmName"]),
+            )
         )
     if not found:
         return Standing(endpoint, GONE, None, None, (), alarms)

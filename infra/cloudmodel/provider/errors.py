@@ -48,7 +48,7 @@ HINTS: tuple[tuple[frozenset[str], str], ...] = (
     ),
     (
         ALREADY_THERE,
-        "it exists and is not in this stack's state; import it, delete it, or choose another name",
+        "it exists and is not in this stack's state: import it, delete it, choose another name, or rebuild the state",
     ),
     (DENIED, "the credentials in use may not do this; ask for the permission that the message names"),
     (CREDENTIALS, "the credentials are wrong or expired; sign in again (for example `aws sso login`)"),

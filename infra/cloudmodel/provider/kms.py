@@ -114,18 +114,26 @@ class Key(Managed):
 
     def find(self, cloud: Cloud, inputs: Properties) -> str | None:
         """The newest key with all the tags that the program sets; None where it sets none."""
+        return max(self._tagged(cloud, inputs), default=("", None))[1]
+
+    def standing(self, cloud: Cloud, inputs: Properties) -> str | None:
+        """Of the keys with these tags, the newest that an alias names: it is in use. Without one, the newest."""
+        found = self._tagged(cloud, inputs)
+        named = {each.get("TargetKeyId") for each in cloud.pages("kms", "list_aliases", "Aliases")}
+        return max([key for key in found if key[1] in named] or found, default=("", None))[1]
+
+    def _tagged(self, cloud: Cloud, inputs: Properties) -> list[tuple[Any, str]]:
+        """When each key with the tags of `inputs` was made, and its id; none where there are no tags."""
         wanted = inputs.get("tags") or {}
-        if not wanted:
-            return None
-        matching = []
-        for each in [*cloud.pages("kms", "list_keys", "Keys")]:
+        found = []
+        for each in cloud.pages("kms", "list_keys", "Keys") if wanted else ():
             answer = cloud.find("kms", "list_resource_tags", *ABSENT, "AccessDeniedException", KeyId=each["KeyId"])
             live = tags.KMS.read((answer or {}).get("Tags"))
             if all(live.get(name) == text for name, text in wanted.items()):
                 key = cloud.call("kms", "describe_key", KeyId=each["KeyId"])["KeyMetadata"]
                 if key["KeyState"] not in GONE and key.get("KeyManager", "CUSTOMER") == "CUSTOMER":
-                    matching.append((key["CreationDate"], key["KeyId"]))
-        return str(max(matching)[1]) if matching else None
+                    found.append((key["CreationDate"], str(key["KeyId"])))
+        return found
 
     def _rotate(self, cloud: Cloud, id: str, inputs: Properties) -> None:
         days = inputs.get("rotationPeriodInDays")

@@ -56,6 +56,10 @@ class Managed:
         live = self.read(cloud, id, inputs)
         return live.id if live and is_ours(live.outputs, inputs) else None
 
+    def standing(self, cloud: Cloud, inputs: Properties) -> str | None:
+        """The id of what the stack of these inputs has now; other than `find` it need not be what was made last."""
+        return self.find(cloud, inputs)
+
     @contextlib.contextmanager
     def finishing(self, live: Live, **undone: object) -> Iterator[None]:
         """What follows the call that made `live`: a failure leaves a resource that exists, with `undone` still to

@@ -136,6 +136,10 @@ class AwsProvider:
     def find(self, urn: str, type: str, inputs: Properties) -> str | None:
         return _managed(type).find(self._cloud(inputs), inputs)
 
+    def standing(self, urn: str, type: str, inputs: Properties) -> str | None:
+        """The id of what a stack that asks for these checked inputs has in the cloud now, or None."""
+        return _managed(type).standing(self._cloud(inputs), inputs)
+
     def invoke(self, token: str, arguments: Properties) -> Properties:
         function = FUNCTIONS.get(token)
         if function is None:

@@ -200,7 +200,7 @@ class Endpoint(Managed):
             return cloud.waiter.until(settled, timeout=timeout)
         except TookTooLong:
             raise ResourceNotReady(
-                f"endpoint {live.id} is still {last['EndpointStatus']} after {timeout:g} s",
+                f"endpoint {live.id} is still {last['EndpointStatus']} after {timeout:.0f} s",
                 live,
                 request="sagemaker DescribeEndpoint",
                 hint="run again to go on waiting; a longer time can be set as the resource's custom timeout",

@@ -38,12 +38,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from cloudmodel.core import runbooks
+
 
 class CloudmodelError(Exception):
     """A failure that a user can act on.
 
     `message` says what happened, `where` names the file, resource or address, and `hint` is the next command
-    or edit to try. `details` holds further machine-readable facts for `--json`; none may be a secret.
+    or edit to try; `runbook` is the name of the page that goes on from there. `details` holds further machine-readable
+    facts for `--json`; none may be a secret.
     """
 
     code: ClassVar[int] = 1
@@ -54,12 +57,14 @@ class CloudmodelError(Exception):
         *,
         where: str | None = None,
         hint: str | None = None,
+        runbook: str | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.hint = hint
+        self.runbook = runbook
         self.details = details or {}
 
     def as_json(self) -> dict[str, Any]:
@@ -71,6 +76,7 @@ class CloudmodelError(Exception):
             "message": self.message,
             "where": self.where,
             "hint": self.hint,
+            **({"runbook": runbooks.runbook(self.runbook)} if self.runbook else {}),
             **({"details": self.details} if self.details else {}),
         }
 

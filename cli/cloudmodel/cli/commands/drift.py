@@ -72,5 +72,6 @@ def command(context: Context, stack: str | None, engine: str | None, parallel: i
             where=f"stack {opened.name}",
             hint=f"take the cloud's side: cloudmodel refresh --stack {opened.name}; "
             f"or the state's: cloudmodel up --refresh --stack {opened.name}",
+            runbook="silent-rollback" if serving else None,
         )
     say(f"no drift: the cloud is what the state of {opened.name} says")

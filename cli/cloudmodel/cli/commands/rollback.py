@@ -76,6 +76,7 @@ def _free(opened: OpenStack, *, yes: bool) -> None:
             hint="wait for it"
             if holder.lives
             else f"if that run is dead: cloudmodel rollback --stack {opened.name} --yes",
+            runbook="stuck-lock",
         )
     note(f"the lock of a run that cannot be seen to live is broken: {holder.describe()}", fg="yellow")
     opened.engine.cancel()

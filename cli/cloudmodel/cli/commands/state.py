@@ -16,7 +16,7 @@ FILE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 @click.group("state", context_settings=options.SETTINGS)
 def command() -> None:
-    """Export, import, verify and unlock a stack's state."""
+    """Export, import, rebuild, verify and unlock a stack's state."""
 
 
 @options.verb("export", group=command, exits=(6,))
@@ -66,6 +66,39 @@ def import_(context: Context, stack: str | None, engine: str | None, yes: bool, 
         emit("state-import", {"stack": opened.name})
     else:
         say(f"imported the state of stack {opened.name}")
+
+
+@options.verb("rebuild", group=command, exits=(3, 4, 6, 16))
+@options.on_a_stack
+@options.yes
+@options.parallel
+def rebuild(context: Context, stack: str | None, engine: str | None, yes: bool, parallel: int | None) -> None:
+    """Make a lost state anew: the program says what belongs to the stack, names and tags say what of it stands.
+
+    The cloud is only read. The commit and the bundle that are live must be those of the project. What is not found is
+    what the next `up` makes. The state that is there, whole or not, goes into the backups.
+    """
+    from cloudmodel.cli import running
+    from cloudmodel.cli.output import emit, note, say
+    from cloudmodel.deploy.engines import Options
+    from cloudmodel.deploy.rebuild import Rebuilt
+
+    context.refuse_unasked(yes=yes)
+    opened = context.open(stack, engine=engine)
+    context.confirm(f"Put what is found in the cloud in the place of the state of stack {opened.name}?", yes=yes)
+    done: Rebuilt = running.held(
+        context, opened, lambda events: opened.engine.rebuild_state(Options(parallel=parallel), events)
+    )
+    if context.json:
+        told = {"found": list(done.found), "missing": list(done.missing), "warnings": list(done.strays)}
+        emit("state-rebuild", {"stack": opened.name, **told})
+        return
+    say(f"the state of stack {opened.name} has {len(done.found)} resources that were found in the cloud")
+    for urn in done.missing:
+        say(f"not found: {urn}", fg="yellow")
+    for text in done.strays:
+        note(f"warning: {text}", fg="yellow")
+    say(f"next: cloudmodel preview --refresh --stack {opened.name}")
 
 
 @options.verb("verify", group=command, exits=(6,))

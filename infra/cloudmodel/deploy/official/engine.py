@@ -20,12 +20,13 @@ from typing import Any
 from pulumi.automation import CommandError
 from pulumi.automation.errors import StackNotFoundError
 
-from cloudmodel.core.errors import StateCorrupt
+from cloudmodel.core.errors import StateCorrupt, Unsupported
 from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import account, sealed
 from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.engines import OFFICIAL, Drift, Options, Update
 from cloudmodel.deploy.landed import Proof
+from cloudmodel.deploy.late import tell_late
 from cloudmodel.deploy.official import cloud_secrets, failures, past, rollback, workspace
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock
 from cloudmodel.deploy.official.cli import require
@@ -33,6 +34,7 @@ from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.session import Program, Session
 from cloudmodel.deploy.official.stack import OpenStack, Workspace
 from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.deploy.rebuild import Rebuilt
 from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
 from cloudmodel.deploy.surroundings import (
     RememberedCloud,
@@ -212,6 +214,13 @@ class OfficialEngine:
                 stack.workspace.create_stack(self._name)
                 stack.take(deployment)
 
+    def rebuild_state(self, options: Options, events: Events) -> Rebuilt:
+        raise Unsupported(
+            "the official engine does not make a state anew",
+            where=f"stack {self._name}",
+            hint="put back an earlier version of the state's object: the bucket that `bootstrap` made keeps them",
+        )
+
     def verify_state(self) -> tuple[str, ...]:
         return integrity.check(self._recorded())
 
@@ -364,6 +373,7 @@ class OfficialEngine:
 
     def _outcome(self, session: Session, result: Result, options: Options) -> Outcome:
         account.tell_expired(result, self._name)
+        tell_late(result, self._name)
         result.raise_error()
         return Outcome(
             stack=self._name, target=self._settings.target, engine=self.name, region=self._settings.region,

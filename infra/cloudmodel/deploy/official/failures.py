@@ -26,6 +26,7 @@ class Known:
     error: type[CloudmodelError]
     hint: str
     message: str = ""
+    runbook: str | None = None
 
 
 # The first that fits decides.
@@ -35,12 +36,14 @@ KNOWN = (
         StackLocked,
         "wait for it; if it is gone: cloudmodel cancel --stack {stack} --engine official",
         "the stack {stack} is locked by another run of Pulumi: {detail}",
+        "stuck-lock",
     ),
     Known(
         r"incorrect passphrase",
         CredentialsMissing,
         "set PULUMI_CONFIG_PASSPHRASE (or PULUMI_CONFIG_PASSPHRASE_FILE) to the passphrase that was used before",
         "the passphrase is not the one that sealed this stack's secrets",
+        "lost-passphrase",
     ),
     Known(
         r"passphrase must be set|PULUMI_CONFIG_PASSPHRASE",
@@ -102,7 +105,8 @@ def known(text: str, stack: str) -> CloudmodelError | None:
             line = found[0].strip().removeprefix("stderr: ").removeprefix("error: ")
             detail = _holder(text) or line
             message = each.message.format(stack=stack, detail=detail) if each.message else line
-            return each.error(message, where=f"stack {stack}", hint=each.hint.format(stack=stack))
+            hint = each.hint.format(stack=stack)
+            return each.error(message, where=f"stack {stack}", hint=hint, runbook=each.runbook)
     return None
 
 
@@ -116,6 +120,7 @@ def unknown(text: str, said: Sequence[tuple[str, str]], stack: str) -> Cloudmode
             message + more,
             where=urn,
             hint="mend the cause and run the same command again; what succeeded is recorded",
+            runbook="failed-deploy",
             details={"failed": [{"urn": urn, "message": message} for urn, message in of_resources]},
         )
     lines = [message for _, message in said] or [line for line in text.splitlines() if not NOISE.match(line)]

@@ -7,12 +7,16 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from cloudmodel.core.runbooks import runbook
 from cloudmodel.program import policies
 from cloudmodel.program.aws.encryption import Encryption
 from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.variant import Variant
 
 PERIOD = 60
+RUNBOOKS = {"errors": "bad-model-live", "latency": "bad-model-live", "saturation": "saturation"}
+"""By the alarm's word, the page that its description sends to (CloudWatch takes 1024 characters of it)."""
+
 PERIODS, BREACHES = 5, 3
 
 REQUESTS = {
@@ -61,7 +65,7 @@ class Alarms(pulumi.ComponentResource):
             alarm = aws.cloudwatch.MetricAlarm(
                 variant.called(f"alarm-{word}"),
                 name=name,
-                alarm_description=description,
+                alarm_description=f"{description}. What to do: {runbook(RUNBOOKS[word])}",
                 comparison_operator="GreaterThanThreshold",
                 evaluation_periods=PERIODS,
                 datapoints_to_alarm=BREACHES,

@@ -1,0 +1,108 @@
+"""Each runbook is walked: its commands, as they are written, on a stack that is in that trouble."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud import Cloud, order_faults
+from pages import typed
+from terminal import Terminal
+from troubles import SCENES, Shop
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs/runbooks"
+TO_DO = "What to do"
+SECTIONS = ("What you see", "What it means", TO_DO, "It is over when")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The stack `prod` of the project `shop`, which stands; every walk leaves it whole."""
+    terminal = Terminal(tmp_path_factory.mktemp("runbooks"))
+    for line in ("init shop --name shop", "-C shop stack init prod --target local", "-C shop package"):
+        assert terminal.run(f"cloudmodel {line}")[0] == 0
+    terminal.folder /= "shop"
+    try:
+        assert terminal.run("cloudmodel up --stack prod --yes")[0] == 0
+        yield Shop(terminal, pytest.MonkeyPatch())
+    finally:
+        terminal.run("cloudmodel local stop")
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_runbook_leads_out_of_its_trouble(shop: Shop, name: str) -> None:
+    scene = SCENES[name](shop)
+    next(scene)
+    mended = False
+    for each in typed(PAGES / f"{name}.md"):
+        if each.heading == TO_DO and not mended:
+            mended = True
+            next(scene)
+        code, printed = shop.terminal.run(each.line)
+        assert code == each.code, f"$ {each.line}\n{printed}"
+        assert each.fits(printed), f"$ {each.line}\n{printed}"
+    assert mended
+    assert list(scene) == []
+
+
+def test_every_page_has_a_walk_and_one_shape() -> None:
+    pages = {page.stem for page in PAGES.glob("*.md")} - {"README"}
+    assert pages == SCENES.keys()
+    for name in pages:
+        text = (PAGES / f"{name}.md").read_text()
+        assert tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) == SECTIONS, name
+        assert f"({name}.md)" in (PAGES / "README.md").read_text()
+
+
+def test_alarms_send_to_a_page(shop: Shop) -> None:
+    cloud = Cloud(shop.running.endpoint_url, "us-east-1")
+    alarms = cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix="shop-prod-")["MetricAlarms"]
+    assert len(alarms) == 3
+    for alarm in alarms:
+        assert len(alarm["AlarmDescription"]) <= 1024
+        assert (ROOT / alarm["AlarmDescription"].rpartition(": ")[2]).is_file()
+
+
+def test_what_errors_name_is_a_page() -> None:
+    named: set[str] = set()
+    for folder in ("cli", "infra", "packaging"):
+        for path in (ROOT / folder).rglob("*.py"):
+            named |= set(re.findall(r'runbook=\(?"([a-z-]+)"', path.read_text()))
+    assert named
+    assert named <= SCENES.keys()
+
+
+SERVICES = ("s3", "kms", "iam", "sns", "sagemaker", "application-autoscaling", "cloudwatch", "logs")
+CHANGES = ("Create", "Put", "Update", "Delete", "Register", "Add", "Tag", "Set", "Schedule", "Subscribe", "Attach")
+
+
+def test_a_rebuild_only_reads_and_says_what_is_not_of_this_project(shop: Shop) -> None:
+    before = shop.json("state export --stack prod")["state"]
+    shop.another_model()  # packaged, and not deployed
+    models = [shop.cloud.client(service).meta.service_model for service in SERVICES]
+    changes = [name for model in models for name in model.operation_names if name.startswith(CHANGES)]
+    order_faults(shop.running, *({"operation": name, "code": "Refused"} for name in changes))
+    told = shop.json("state rebuild --stack prod --yes")
+    order_faults(shop.running)
+    missing = {urn.rpartition("::")[2].partition("-")[0] for urn in told["missing"]}
+    assert missing == {"bundle", "model", "configuration"}
+    assert f"serves {shop.served()}" in told["warnings"][0]
+    assert [shop.json("history --stack prod")["updates"][0][each] for each in ("kind", "result")] == [
+        "rebuild", "succeeded",
+    ]  # fmt: skip
+    (shop.folder / "before.json").write_text(json.dumps(before))
+    shop.json("state import --stack prod --yes --file before.json")
+    shop.json("up --stack prod --yes")
+
+
+def test_json_names_the_page_too(shop: Shop) -> None:
+    (shop.state / "lock").write_text("{}")
+    code, printed = shop.terminal.run("cloudmodel refresh --stack prod --yes --json")
+    (shop.state / "lock").unlink()
+    assert code == 16
+    assert json.loads(printed[printed.index("{") :])["runbook"] == "docs/runbooks/stuck-lock.md"
