@@ -234,8 +234,15 @@ def test_for_size_the_smallest_is_chosen_however_fast() -> None:
 
 def test_only_the_better_half_is_measured_with_care() -> None:
     names = ["static-int8", "dynamic-int8", "weight-only", "slim", "onnxoptimizer", "opset"]
-    bench = Bench({name: Variant(1.1 + 0.1 * place, size=300 + place) for place, name in enumerate(names)})
+    bench = Bench({name: Variant(1.1 + 0.1 * place, size=300 - place) for place, name in enumerate(names)})
     found = search(bench, *names)
     assert sum(trial.claim is not None for trial in found.trials) == 3
     assert found.chosen is not None
     assert found.chosen.recipe.title == "opset"
+
+
+def test_what_no_other_beats_is_measured_too() -> None:
+    names = ["static-int8", "dynamic-int8", "weight-only", "slim"]
+    bench = Bench({name: Variant(1.5 - 0.1 * place, size=300 - place) for place, name in enumerate(names)})
+    found = search(bench, *names)
+    assert all(trial.accepted for trial in found.trials)

@@ -3,7 +3,7 @@
 1. build every recipe in a child, drop what fails, changes nothing or equals another;
 2. ask a few rows: drop what answers with another sense;
 3. time each for a moment: drop what is clearly slower;
-4. keep the better half by non-dominated rank, ask the whole selection set;
+4. keep the better half by non-dominated rank, and what no other beats, ask the whole selection set;
 5. where a fast quantized trial fails, bisect how many of its worst nodes must stay float;
 6. time what is left with care, and choose by the objective;
 7. only if nothing passed: the techniques that train, through the same steps;
@@ -156,8 +156,9 @@ class Search:
         self.report(Progress("glance", len(trials), len(trials)))
 
     def _halve(self, trials: Sequence[Trial]) -> list[Trial]:
-        count = min(FINALISTS, max(2, ceil(len(trials) / 2)))
-        kept = [trials[number] for number in front.best([self._point(trial) for trial in trials], count)]
+        points = [self._point(trial) for trial in trials]
+        count = min(FINALISTS, max(2, ceil(len(trials) / 2), front.ranks(points).count(0)))
+        kept = [trials[number] for number in front.best(points, count)]
         for trial in trials:
             if trial not in kept:
                 trial.reason = "others were better at this stage: not measured further"

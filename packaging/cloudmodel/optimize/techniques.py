@@ -20,6 +20,7 @@ TECHNIQUES: Mapping[str, str] = {
     "static-int8": "quantize.static:StaticInt8",
     "weight-only": "quantize.weight_only:WeightOnly",
     "torch-dynamic-int8": "quantize.torch_dynamic:TorchDynamicInt8",
+    "keras-quantize": "quantize.keras_int8:KerasInt8",
     "prune": "prune.structured:Prune",
     "magnitude-prune": "prune.magnitude:MagnitudePrune",
     "prune-trees": "prune.trees:PruneTrees",
@@ -28,7 +29,6 @@ TECHNIQUES: Mapping[str, str] = {
 """A technique's name -> `module:Class` below `cloudmodel.optimize`."""
 
 NOT_OFFERED: Mapping[str, str] = {
-    "keras-quantize": "Keras' quantize keeps the Keras model and has no ONNX form; use static-int8 or dynamic-int8",
     "tf-mot": "TF-MOT refuses Keras 3 models (it takes tf-keras ones only); give a PyTorch factory to prune, or use"
     " static-int8",
 }
