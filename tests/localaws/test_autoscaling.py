@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -145,3 +146,129 @@ def test_a_scaled_variant_keeps_its_instance_type(cloud: Any) -> None:
     cloud.scaling.deregister_scalable_target(**scaled.target)
     cloud.sagemaker.update_endpoint(EndpointName=scaled.name, EndpointConfigName=bigger)
     assert cloud.settled(scaled.name)["EndpointConfigName"] == bigger
+
+
+class Moving(Scaled):
+    """The same, with the clock standing still: tests put it forward by whole minutes."""
+
+    def __init__(self, cloud: Any, **settings: Any) -> None:
+        now = cloud.clock(speed=0)
+        cloud.clock(forward=60 - now % 60 + 1)  # a second into a minute
+        super().__init__(cloud, **settings)
+
+    def minute(self, requests: int = 0) -> None:
+        """A minute in which the endpoint is asked so often."""
+        for _ in range(requests):
+            self.cloud.ask(self.name)
+        self.cloud.clock(forward=60)
+
+    def track(self, target: float, **more: Any) -> None:
+        self.cloud.scaling.put_scaling_policy(
+            **self.target,
+            PolicyName="follow",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration={**TRACKING, "TargetValue": target, **more},
+        )
+
+    def instances(self) -> int:
+        """How many the endpoint wants; None of what is on its way is missed."""
+        (variant,) = self.cloud.settled(self.name)["ProductionVariants"]
+        assert variant["CurrentInstanceCount"] == variant["DesiredInstanceCount"]
+        return int(variant["CurrentInstanceCount"])
+
+    def becomes(self, instances: int) -> None:
+        self.cloud.until(lambda: self.instances() == instances)
+
+    def activities(self) -> list[str]:
+        found = self.cloud.scaling.describe_scaling_activities(
+            ServiceNamespace="sagemaker", ResourceId=self.target["ResourceId"]
+        )
+        return [f"{each['Description']} {each['Cause']}" for each in found["ScalingActivities"]]
+
+
+def test_tracking_follows_what_each_instance_is_asked(cloud: Any) -> None:
+    scaled = Moving(cloud)
+    scaled.register(1, 4)
+    scaled.track(2.0, ScaleOutCooldown=0, ScaleInCooldown=0)
+    for _ in range(2):
+        scaled.minute(requests=6)
+    scaled.minute()  # without data: it says nothing
+    assert scaled.instances() == 1
+    for _ in range(3):
+        scaled.minute(requests=6)
+    scaled.becomes(3)
+    assert scaled.activities() == ["Setting desired instance count to 3. the policy follow"]
+
+    # Fifteen quiet minutes take away again; fourteen do not.
+    for _ in range(14):
+        scaled.minute(requests=1)
+    assert scaled.instances() == 3
+    for _ in range(15):
+        scaled.minute(requests=1)
+    scaled.becomes(1)
+    assert len(scaled.activities()) == 2
+
+
+def test_a_cooldown_is_waited_for_and_the_bound_is_kept(cloud: Any) -> None:
+    scaled = Moving(cloud)
+    scaled.register(1, 3)
+    scaled.track(1.0, ScaleOutCooldown=600)
+    for _ in range(3):
+        scaled.minute(requests=2)
+    scaled.becomes(2)
+    for _ in range(4):
+        scaled.minute(requests=12)
+    assert scaled.instances() == 2
+    for _ in range(6):
+        scaled.minute(requests=12)
+    scaled.becomes(3)
+
+
+def test_schedules_move_the_bounds_and_the_count_into_them(cloud: Any) -> None:
+    scaled = Moving(cloud)
+    scaled.register(1, 2)
+    at = datetime.fromtimestamp(cloud.clock(), UTC) + timedelta(minutes=5)
+    actions = {
+        "once": (f"at({at:%Y-%m-%dT%H:%M:00})", {"MinCapacity": 3, "MaxCapacity": 6}),
+        "daily": (f"cron({at.minute} {(at + timedelta(hours=3)).hour} * * ? *)", {"MinCapacity": 1, "MaxCapacity": 2}),
+    }
+    for name, (schedule, bounds) in actions.items():
+        cloud.scaling.put_scheduled_action(
+            **scaled.target, ScheduledActionName=name, Schedule=schedule, ScalableTargetAction=bounds
+        )
+    cloud.clock(forward=240)
+    assert scaled.instances() == 1
+    cloud.clock(forward=60)
+    scaled.becomes(3)
+    (target,) = cloud.scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (3, 6)
+    cloud.clock(forward=3 * 3600)
+    scaled.becomes(2)
+
+
+def test_an_alarm_adds_the_steps_of_its_policy(cloud: Any) -> None:
+    scaled = Moving(cloud)
+    scaled.register(1, 9)
+    steps = [
+        {"MetricIntervalLowerBound": 0, "MetricIntervalUpperBound": 10, "ScalingAdjustment": 1},
+        {"MetricIntervalLowerBound": 10, "ScalingAdjustment": 4},
+    ]
+    policy = cloud.scaling.put_scaling_policy(
+        **scaled.target, PolicyName="sudden", PolicyType="StepScaling",
+        StepScalingPolicyConfiguration={"AdjustmentType": "ChangeInCapacity", "StepAdjustments": steps, "Cooldown": 0},
+    )["PolicyARN"]  # fmt: skip
+    cloud.cloudwatch.put_metric_alarm(
+        AlarmName=cloud.name("alarm"), Namespace="Own", MetricName=scaled.name, Period=60, Statistic="Sum",
+        EvaluationPeriods=1, Threshold=5.0, ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching", AlarmActions=[policy],
+    )  # fmt: skip
+    for value, instances in ((7.0, 2), (20.0, 6), (1.0, 6)):
+        cloud.cloudwatch.put_metric_data(Namespace="Own", MetricData=[{"MetricName": scaled.name, "Value": value}])
+        scaled.minute()
+        scaled.becomes(instances)
+    suspended = {"DynamicScalingOutSuspended": True}
+    cloud.scaling.register_scalable_target(**scaled.target, SuspendedState=suspended)
+    cloud.cloudwatch.put_metric_data(Namespace="Own", MetricData=[{"MetricName": scaled.name, "Value": 7.0}])
+    scaled.minute()
+    scaled.minute()
+    assert scaled.instances() == 6

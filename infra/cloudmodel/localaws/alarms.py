@@ -113,14 +113,15 @@ class Alarms:
         self.clock.poke()
 
     def _judge(self, backend: Any, alarm: Any, at: float) -> None:
-        points = self._points(backend, alarm, at)
+        points = self.points(backend, alarm, at)
         state = judge(points, alarm, alarm.state_value)
         if state != alarm.state_value:
             shown = ", ".join("missing" if point is None else f"{point:g}" for point in points)
             reason = f"{len(points)} periods: {shown}; {alarm.comparison_operator} {alarm.threshold:g}"
             alarm.update_state(reason, "{}", state)
 
-    def _points(self, backend: Any, alarm: Any, at: float) -> list[float | None]:
+    def points(self, backend: Any, alarm: Any, at: float) -> list[float | None]:
+        """What an alarm judges at a moment: one value a period that counts, the oldest first."""
         count = alarm.evaluation_periods
         if not alarm.metric_data_queries:
             dimensions = {each.name: each.value for each in alarm.dimensions}
@@ -131,7 +132,7 @@ class Alarms:
                 float(alarm.period),
                 alarm.statistic or alarm.extended_statistic,
             )
-            return self._series(backend, wanted, at, count)
+            return self.series(backend, wanted, at, count)
         series: dict[str, Sequence[float | None]] = {}
         for query in alarm.metric_data_queries:
             if query.metric_stat is not None:
@@ -139,7 +140,7 @@ class Alarms:
                 dimensions = {each.name: each.value for each in metric.dimensions}
                 stat = query.metric_stat
                 wanted = Wanted(metric.namespace, metric.metric_name, dimensions, float(stat.period), stat.stat)
-                series[query.id] = self._series(backend, wanted, at, count)
+                series[query.id] = self.series(backend, wanted, at, count)
         answer: Sequence[float | None] = [None] * count
         for query in alarm.metric_data_queries:
             if query.expression:
@@ -151,7 +152,7 @@ class Alarms:
                 answer = series[query.id]
         return list(answer)
 
-    def _series(self, backend: Any, wanted: Wanted, at: float, count: int) -> list[float | None]:
+    def series(self, backend: Any, wanted: Wanted, at: float, count: int) -> list[float | None]:
         """The last `count` periods that ended by `at`, the oldest first."""
         end = at // min(SETTLES, wanted.period) * min(SETTLES, wanted.period)
         starts = [end - wanted.period * back for back in range(count, 0, -1)]

@@ -35,6 +35,7 @@ from cloudmodel.localaws.metrics import Metrics, tell_moto
 from cloudmodel.localaws.rollout import Rollouts
 from cloudmodel.localaws.runtime import PATH, Limits, Runtime
 from cloudmodel.localaws.sagemaker import LocalSageMaker
+from cloudmodel.localaws.scaler import Scaler
 from cloudmodel.localaws.workers import Pool, resident
 
 STATUS = "/_cloudmodel/status"
@@ -72,13 +73,14 @@ class Application:
         alarms = Alarms(self._clock, self._metrics)
         rollouts = Rollouts(alarms, self._lock)
         self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, rollouts, on_deleted=self._forget)
+        self._scaler = Scaler(alarms, self._endpoints, self._lock)
         self._runtime = Runtime(
             self._endpoints, Capture(self._lock), self._metrics, limits, get_account_id_from, region
         )
         self._asynchronous = Asynchronous(self._runtime, self._lock, get_account_id_from, region)
         mend(
             type("SageMaker", (LocalSageMaker,), {"endpoints": self._endpoints}),
-            LocalAutoScaling,
+            type("AutoScaling", (LocalAutoScaling,), {"scaler": self._scaler}),
             type("CloudWatch", (LocalCloudWatch,), {"alarms": alarms}),
         )
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -121,6 +123,7 @@ class Application:
             moto_api_backend.reset()
             self._faults.order(b"[]")
             self._metrics.forget()
+            self._scaler.forget()
             self.instance_id = secrets.token_hex(8)
         self._on_reset(self.instance_id)
 

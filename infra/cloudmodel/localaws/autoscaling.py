@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.applicationautoscaling.models import applicationautoscaling_backends
@@ -13,6 +13,7 @@ from moto.core.exceptions import JsonRESTError
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.endpoints import Key
 from cloudmodel.localaws.modes import least_instances
+from cloudmodel.localaws.scaler import Scaler
 
 SERVICE = "application-autoscaling"
 
@@ -25,7 +26,9 @@ class NotFound(JsonRESTError):
 
 
 class LocalAutoScaling(ApplicationAutoScalingResponse):
-    """Actions by their snake_case names, as moto finds them."""
+    """Actions by their snake_case names, as moto finds them. `scaler` is set where the parts meet."""
+
+    scaler: ClassVar[Scaler]
 
     def _validate_params(self) -> None:
         """Moto's own checks know an old list of dimensions; `call_action` has checked everything."""
@@ -92,7 +95,8 @@ class LocalAutoScaling(ApplicationAutoScalingResponse):
         return answer
 
     def describe_scaling_activities(self) -> str:
-        return json.dumps({"ScalingActivities": []})
+        found = self.scaler.activities(self.current_account, self.region, self._request.get("ResourceId"))
+        return json.dumps({"ScalingActivities": found})
 
     def tag_resource(self) -> str:
         target = self._tagged()

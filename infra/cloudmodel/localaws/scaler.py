@@ -1,0 +1,293 @@
+"""Application Auto Scaling at work: each minute of the local AWS's clock it follows schedules, targets and alarms.
+
+Schedules, cooldowns, step adjustments and what suspends them are the service's ("Application Auto Scaling User Guide").
+Target tracking adds after 3 minutes above the target and takes away after 15 below nine tenths of it, as the alarms
+show that AWS makes for it; minutes without data say nothing. How far it goes is published nowhere: to what the newest
+minute would need, or the busiest of the fifteen.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from moto.applicationautoscaling.models import applicationautoscaling_backends
+from moto.cloudwatch.models import cloudwatch_backends
+
+from cloudmodel.localaws.alarms import ALARM, Alarms, Wanted
+from cloudmodel.localaws.endpoints import Endpoints
+from cloudmodel.localaws.metrics import NAMESPACE
+from cloudmodel.settings.schedule import At, Cron, Rate, parse
+
+MINUTE = 60.0
+LONGEST = 24 * 3600.0
+"""A clock that was put forward by more is looked at for its last day only."""
+OUT, IN, SLACK = 3, 15, 0.9
+USUAL_COOLDOWN = 300
+KEPT = 100
+PATIENCE = 60.0
+PREDEFINED = {"SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum")}
+"""What the local AWS counts of the predefined metrics, with its statistic of a minute."""
+
+Key = tuple[str, str, str, str]
+"""Account, region, dimension and resource of a target."""
+
+
+@dataclass
+class Memory:
+    """When a policy last changed its target, and when a rate began."""
+
+    changed: dict[tuple[Key, str], float] = field(default_factory=dict)
+    began: dict[tuple[Key, str], float] = field(default_factory=dict)
+
+
+class Scaler:
+    """All targets of the local AWS. `lock` is the lock of moto's backends."""
+
+    def __init__(self, alarms: Alarms, endpoints: Endpoints, lock: Any) -> None:
+        self._alarms = alarms
+        self._clock = alarms.clock
+        self._endpoints = endpoints
+        self._lock = lock
+        self._memory = Memory()
+        self._activities: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        threading.Thread(target=self._run, name="scaler", daemon=True).start()
+
+    def activities(self, account: str, region: str, resource: str | None) -> list[dict[str, Any]]:
+        """What it did, newest first, as DescribeScalingActivities tells it."""
+        return [each for each in reversed(self._activities[account, region]) if resource in (None, each["ResourceId"])]
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._memory = Memory()
+        self._activities.clear()
+
+    def _run(self) -> None:
+        seen = self._clock.now() // MINUTE * MINUTE
+        while True:
+            self._clock.wait_until(seen + MINUTE, lambda: False)
+            now = self._clock.now() // MINUTE * MINUTE
+            mark = max(seen + MINUTE, now - LONGEST)
+            while mark <= now:
+                with self._lock:
+                    targets = list(_targets())
+                    busy = [endpoint for key, target in targets for endpoint in self._look(key, target, mark)]
+                mark = mark + MINUTE if targets else now + MINUTE
+                self._settled(busy)
+            seen = now
+
+    def _settled(self, endpoints: Sequence[Any]) -> None:
+        """The next minute finds what this one began: a change of counts takes no time here, but a thread."""
+        until = time.monotonic() + PATIENCE
+        while any(each.endpoint_status == "Updating" for each in endpoints) and time.monotonic() < until:
+            time.sleep(0.005)
+
+    def _look(self, key: Key, target: Any, mark: float) -> Iterator[Any]:
+        try:
+            yield from self._changed(key, target, mark)
+        except Exception:  # of one target; the others scale on
+            traceback.print_exc(file=sys.stderr)
+
+    def _changed(self, key: Key, target: Any, mark: float) -> Iterator[Any]:
+        """What one minute changes at a target; yields the endpoint where its size does."""
+        place = _Place.of(key)
+        if place is None or place.endpoint.endpoint_status != "InService":
+            return
+        suspended = target.suspended_state or {}
+        scheduled = not suspended.get("ScheduledScalingSuspended") and self._scheduled(key, target, mark)
+        wanted, cause = place.capacity, "a scheduled action" if scheduled else ""
+        if not scheduled:
+            for policy, capacity in self._policies(key, place, mark):
+                out = capacity > place.capacity
+                if suspended.get("DynamicScalingOutSuspended" if out else "DynamicScalingInSuspended"):
+                    continue
+                if capacity > wanted or (not out and wanted == place.capacity):
+                    wanted, cause = capacity, f"the policy {policy}"
+        bounded = min(max(wanted, target.min_capacity), target.max_capacity) if cause else place.capacity
+        if bounded == place.capacity:
+            return
+        if cause.startswith("the policy"):
+            self._memory.changed[key, cause] = mark
+        self._note(key, bounded, cause, mark)
+        self._endpoints.scale(place.backend, place.endpoint, {place.variant: place.sized(bounded)})
+        yield place.endpoint
+
+    def _scheduled(self, key: Key, target: Any, mark: float) -> bool:
+        """Move the bounds as the actions say that fall due in the minute before `mark`."""
+        due = [
+            action
+            for action in applicationautoscaling_backends[key[0]][key[1]].scheduled_actions
+            if (action.scalable_dimension, action.resource_id) == key[2:] and self._due(key, action, mark)
+        ]
+        for action in due:
+            bounds: Any = action.scalable_target_action or {}
+            target.update(bounds.get("MinCapacity"), bounds.get("MaxCapacity"), None)
+        return bool(due)
+
+    def _due(self, key: Key, action: Any, mark: float) -> bool:
+        zone = ZoneInfo(action.timezone or "UTC")
+        try:
+            schedule = parse(action.schedule)
+        except ValueError:  # AWS's cron has signs that are not read here
+            return False
+        match schedule:
+            case Cron():
+                return schedule.fires(datetime.fromtimestamp(mark, zone))
+            case At(when=when):
+                return mark - MINUTE < when.replace(tzinfo=zone).timestamp() <= mark
+            case Rate(every=every):
+                began = self._memory.began.setdefault((key, action.arn), mark)
+                return mark > began and (mark - began) % every.total_seconds() < MINUTE
+
+    def _policies(self, key: Key, place: _Place, mark: float) -> Iterator[tuple[str, int]]:
+        """Each policy that wants another capacity now, and which; one that only tracks takes away when all do."""
+        backend = applicationautoscaling_backends[key[0]][key[1]]
+        policies = [
+            each for each in backend.policies.values() if (each.scalable_dimension, each.resource_id) == key[2:]
+        ]
+        tracking = [each for each in policies if each.policy_type == "TargetTrackingScaling"]
+        wishes = {each.policy_name: self._tracked(key, each, place, mark) for each in tracking}
+        for name, capacity in wishes.items():
+            if capacity is not None and (
+                capacity > place.capacity or all(each is not None and each < place.capacity for each in wishes.values())
+            ):
+                yield name, capacity
+        for policy in policies:
+            if policy.policy_type == "StepScaling" and (stepped := self._stepped(key, policy, place, mark)) is not None:
+                yield policy.policy_name, stepped
+
+    def _tracked(self, key: Key, policy: Any, place: _Place, mark: float) -> int | None:
+        said = policy.target_tracking_scaling_policy_configuration
+        points = self._points(key, said, place, mark)
+        goal = float(said["TargetValue"])
+        newest, all_of_them = points[-OUT:], [each for each in points if each is not None]
+        if all(each is not None and each > goal for each in newest):
+            if self._rests(key, policy, said.get("ScaleOutCooldown"), mark):
+                return None
+            return math.ceil(place.capacity * (newest[-1] or 0.0) / goal)
+        if len(all_of_them) < IN or max(all_of_them) >= SLACK * goal or said.get("DisableScaleIn"):
+            return None
+        if self._rests(key, policy, said.get("ScaleInCooldown"), mark):
+            return None
+        return math.ceil(place.capacity * max(all_of_them) / goal)
+
+    def _points(self, key: Key, said: Mapping[str, Any], place: _Place, mark: float) -> list[float | None]:
+        """The last fifteen minutes of what a policy tracks; nothing of what the local AWS does not count."""
+        cloudwatch = cloudwatch_backends[key[0]][key[1]]
+        if custom := said.get("CustomizedMetricSpecification"):
+            dimensions = {each["Name"]: each["Value"] for each in custom.get("Dimensions") or ()}
+            wanted = Wanted(
+                custom.get("Namespace", ""), custom.get("MetricName", ""), dimensions, MINUTE,
+                custom.get("Statistic", "Average"),
+            )  # fmt: skip
+            return self._alarms.series(cloudwatch, wanted, mark, IN)
+        kind = said.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+        if kind not in PREDEFINED:
+            return [None] * IN
+        metric, statistic = PREDEFINED[kind]
+        dimensions = {"EndpointName": place.endpoint.endpoint_name, "VariantName": place.variant}
+        return self._alarms.series(cloudwatch, Wanted(NAMESPACE, metric, dimensions, MINUTE, statistic), mark, IN)
+
+    def _stepped(self, key: Key, policy: Any, place: _Place, mark: float) -> int | None:
+        """What the alarm of a step policy asks for while it is off."""
+        said = policy.step_scaling_policy_configuration
+        cloudwatch = cloudwatch_backends[key[0]][key[1]]
+        names = [each.name for each in cloudwatch.alarms.values() if policy.policy_arn in (each.alarm_actions or ())]
+        off = [name for name, state in self._alarms.look(cloudwatch, names, at=mark).items() if state == ALARM]
+        if not off or self._rests(key, policy, said.get("Cooldown"), mark):
+            return None
+        alarm = cloudwatch.alarms[off[0]]
+        newest = self._alarms.points(cloudwatch, alarm, mark)[-1]
+        beyond = (newest if newest is not None else alarm.threshold) - alarm.threshold
+        for step in said.get("StepAdjustments") or ():
+            least = step.get("MetricIntervalLowerBound", -math.inf)
+            if least <= beyond < step.get("MetricIntervalUpperBound", math.inf):
+                return _adjusted(place.capacity, said.get("AdjustmentType"), step["ScalingAdjustment"])
+        return None
+
+    def _rests(self, key: Key, policy: Any, cooldown: int | None, mark: float) -> bool:
+        last = self._memory.changed.get((key, f"the policy {policy.policy_name}"))
+        return last is not None and mark - last < (USUAL_COOLDOWN if cooldown is None else cooldown)
+
+    def _note(self, key: Key, capacity: int, cause: str, mark: float) -> None:
+        kept = self._activities[key[0], key[1]]
+        what = "provisioned concurrency" if key[2].endswith("ProvisionedConcurrency") else "instance count"
+        kept.append(
+            {
+                "ActivityId": str(uuid4()),
+                "ServiceNamespace": "sagemaker",
+                "ResourceId": key[3],
+                "ScalableDimension": key[2],
+                "Description": f"Setting desired {what} to {capacity}.",
+                "Cause": cause,
+                "StartTime": mark,
+                "EndTime": mark,
+                "StatusCode": "Successful",
+            }
+        )
+        del kept[:-KEPT]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The variant of a target."""
+
+    backend: Any
+    endpoint: Any
+    variant: str
+    summary: Mapping[str, Any]
+    provisioned: bool
+
+    @classmethod
+    def of(cls, key: Key) -> _Place | None:
+        """None where there is no such variant (any more)."""
+        from moto.sagemaker.models import sagemaker_backends
+
+        account, region, dimension, resource = key
+        name, _, variant = resource.removeprefix("endpoint/").partition("/variant/")
+        backend = sagemaker_backends[account][region]
+        endpoint: Any = backend.endpoints.get(name)
+        for summary in endpoint.production_variants if endpoint is not None else ():
+            if summary["VariantName"] == variant:
+                return cls(backend, endpoint, variant, summary, dimension.endswith(":DesiredProvisionedConcurrency"))
+        return None
+
+    @property
+    def capacity(self) -> int:
+        if self.provisioned:
+            return int((self.summary.get("CurrentServerlessConfig") or {}).get("ProvisionedConcurrency", 0))
+        return int(self.summary.get("DesiredInstanceCount", 0))
+
+    def sized(self, capacity: int) -> dict[str, Any]:
+        """The fields of the variant's summary that say so."""
+        if self.provisioned:
+            return {"ServerlessConfig": {**self.summary["CurrentServerlessConfig"], "ProvisionedConcurrency": capacity}}
+        return {"InstanceCount": capacity}
+
+
+def _adjusted(capacity: int, kind: str | None, by: int) -> int:
+    if kind == "ExactCapacity":
+        return by
+    if kind == "PercentChangeInCapacity":
+        change = capacity * by / 100
+        return capacity + (math.ceil(change) if change > 0 else math.floor(change))
+    return capacity + by
+
+
+def _targets() -> Iterator[tuple[Key, Any]]:
+    for account, regions in applicationautoscaling_backends.items():
+        for region, backend in regions.items():
+            for dimension, targets in list(backend.targets.items()):
+                for resource, target in list(targets.items()):
+                    if target.service_namespace == "sagemaker":
+                        yield (account, region, dimension, resource), target
