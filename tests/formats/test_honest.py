@@ -44,7 +44,15 @@ from sklearn import (
 )
 
 from cloudmodel.formats.scan import scan, scan_paths
+from cloudmodel.formats.scanning import opinions
 from hostile import tarred, torch_zip, zipped
+
+
+@pytest.fixture(autouse=True)
+def no_second_opinions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process a file; tests/formats/test_honest_libraries.py hears them all."""
+    monkeypatch.setattr(opinions, "installed", tuple)
+
 
 X, Y = datasets.load_iris(return_X_y=True)
 KERNEL = gaussian_process.kernels.RBF() + gaussian_process.kernels.WhiteKernel()

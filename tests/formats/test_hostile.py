@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -18,8 +19,23 @@ import joblib
 import numpy as np
 import pytest
 
+import bundle_parts
+from cloudmodel.bundle import archive
 from cloudmodel.formats.scan import scan
-from hostile import CONTAINERS, MARKER, OPCODES, Reduces, encrypted, stack_global, system, tarred, torch_zip, zipped
+from hostile import (
+    CONTAINERS,
+    MARKER,
+    OPCODES,
+    Reduces,
+    encrypted,
+    object_npy,
+    stack_global,
+    system,
+    tarred,
+    torch_zip,
+    wrong_crc,
+    zipped,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +79,14 @@ def test_joblib_hides_nothing(tmp_path: Path, compress: Any, where: str) -> None
     result = scan(tmp_path / "model.joblib")
     assert result.verdict == "unsafe"
     assert result.findings[0].rule == "dangerous-import"
+
+
+def compressed_joblib() -> bytes:
+    file = io.BytesIO()
+    joblib.dump(
+        {"weights": np.arange(999.0), "more": Reduces(os.system, "touch " + MARKER)}, file, compress=("lzma", 3)
+    )
+    return file.getvalue()
 
 
 def lying_zip() -> bytes:
@@ -136,7 +160,38 @@ def saved_model(operation: bytes, *, in_function: bool = False) -> bytes:
     return b"\x08\x01" + field(2, field(2, graph))
 
 
+def two_directories(content: bytes) -> bytes:
+    """A zip whose zip64 record tells of another directory than its short one: readers differ in whom they believe."""
+    at = content.rfind(b"PK\x05\x06")
+    honest = zipped({"b": b"y"})
+    other = honest.rfind(b"PK\x05\x06")
+    count, length, offset = struct.unpack_from("<H2I", honest, other + 10)
+    record = b"PK\x06\x06" + struct.pack("<Q2H2I4Q", 44, 45, 45, 0, 0, count, count, length, offset + at)
+    return content[:at] + honest[:other] + record + b"PK\x06\x07" + struct.pack("<IQI", 0, at + other, 1) + content[at:]
+
+
+def exported(pickled: bytes, **config: Any) -> bytes:
+    """A program of torch.export with one weight, as far as a scan goes."""
+    entry = {"path_name": "weight_0", "is_param": True, "use_pickle": False, "tensor_meta": {}} | config
+    configuration = json.dumps({"config": {"w": entry}}).encode()
+    return zipped({"e/archive_format": b"pt2", "e/data/weights/weight_0": pickled,
+                   "e/data/weights/model_weights_config.json": configuration})  # fmt: skip
+
+
 BROKEN: dict[str, bytes] = {
+    "zip with two directories": two_directories(zipped({"a": b"x"})),
+    "exported program with a pickled weight": exported(torch_zip(system()), use_pickle=True),
+    "exported program with a pickled weight in other words": exported(torch_zip(system()), use_pickle="yes"),
+    "exported program whose weights nobody describes": exported(b"\xff\x00\x01", path_name="weight_1"),
+    "exported program with a compiled library": zipped({"e/archive_format": b"pt2", "e/data/a/m.so": b"\x7fELF" * 9}),
+    "SavedModel that maps a file": saved_model(b"ImmutableConst"),
+    "SavedModel that caches into a file": saved_model(b"CacheDatasetV2", in_function=True),
+    "SavedModel's variables without a SavedModel": tarred({"variables/variables.index": b"\xff\x00\x01"}),
+    "SavedModel whose variables are a pickle": tarred(
+        {"saved_model.pb": saved_model(b"Add"), "variables/variables.data-00000-of-00001": system()}
+    ),
+    "keras operation that calls": keras(layer(class_name="Map", module="keras.src.ops.core", config={})),
+    "keras function among operations": keras(layer(class_name="vectorize", module="keras.src.ops.numpy", config={})),
     "zip whose member has another name inside": lying_zip(),
     "zip with a link": linked_zip(),
     "zip with a name twice": twice(),
@@ -221,6 +276,48 @@ def test_what_lies_or_cannot_be_read_is_not_clean(tmp_path: Path, content: bytes
     found, rules = verdict(tmp_path, content)
     assert found != "clean"
     assert rules
+
+
+BYPASSES: dict[str, tuple[str, bytes]] = {
+    "dotted name in STACK_GLOBAL": ("model.pkl", stack_global("logging", "os.system")),
+    "compressed joblib": ("model.joblib", compressed_joblib()),
+    "wrong CRC": ("model.pt", wrong_crc(torch_zip(system()))),
+    "another extension": ("model.safetensors", torch_zip(system())),
+    "no extension": ("model", system()),
+    "payload before garbage": ("model.pkl", system()[:-1] + b"\xff\xfe garbage"),
+    "object array": ("model.npy", object_npy(system())),
+    "nested pickle": ("model.pkl", pickle.dumps({"inner": pickle.dumps({"inner": system()})})),
+    "pkgutil.resolve_name": ("model.pkl", stack_global("pkgutil", "resolve_name", "os:system")),
+    "encrypted": ("model.pt", encrypted(torch_zip(system()))),
+    "7z": ("model.pt", b"7z\xbc\xaf\x27\x1c" + system()),
+    "rar": ("model.pt", b"Rar!\x1a\x07\x01\x00" + system()),
+    "unparsed": ("model.bin", b"\x28\xb5\x2f\xfd" + system()),
+    "Keras Lambda": ("model.keras", keras(layer(class_name="Lambda", module="keras.layers", config={}))),
+    "arbitrary import in a configuration": ("model.keras", keras(layer(class_name="system", module="os"))),
+    "SavedModel that reads files": ("saved_model.pb", saved_model(b"ReadFile")),
+    "SavedModel that runs Python": ("saved_model.pb", saved_model(b"PyFunc")),
+    "handler of a .mar": ("model.mar", zipped({"MAR-INF/MANIFEST.json": b"{}", "handler.py": b"import os\n"})),
+    "pickle in a .mar": ("model.mar", zipped({"MAR-INF/MANIFEST.json": b"{}", "model.pt": torch_zip(system())})),
+}
+"""Ways around a scanner that were seen in the field (docs/decisions/2026-11-25-scanning.md), by name."""
+
+
+@pytest.mark.parametrize(("name", "content"), BYPASSES.values(), ids=BYPASSES)
+def test_no_known_way_around_is_one_alone_or_in_a_real_bundle(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert scan(tmp_path / name).verdict != "clean"
+    folder = bundle_parts.fill(tmp_path / "in", {name: content})
+    archive.write(folder, bundle_parts.manifest(folder), tmp_path / "model.tar.gz")
+    found = scan(tmp_path / "model.tar.gz")
+    assert found.verdict != "clean"
+    assert all(name in each.location for each in found.findings)
+
+
+def test_these_are_at_least_a_hundred_and_twenty() -> None:
+    payloads = (system(), system(0), stack_global("logging", "os.system"))
+    every = [*OPCODES.values(), *BROKEN.values(), *(content for _, content in BYPASSES.values()),
+             *(wrap(payload) for wrap in CONTAINERS.values() for payload in payloads)]  # fmt: skip
+    assert len({hashlib.sha256(each).digest() for each in every}) >= 120
 
 
 def external_link(path: Path) -> None:

@@ -26,7 +26,7 @@ def fill(folder: Path, content: Mapping[str, bytes] = CONTENT) -> Path:
 
 
 def manifest(folder: Path, name: str = "parts") -> Manifest:
-    """A manifest of everything in `folder`."""
+    """A manifest of everything in `folder`; of nothing where there is no such folder."""
     tensor = Tensor(name="x", dtype="float32", shape=("batch", 4))
     return Manifest(
         name=name,

@@ -31,7 +31,7 @@ MAX_FINDINGS = 100
 def scan(path: Path) -> list[Finding]:
     """What is wrong with an ONNX file and the weights beside it; at most MAX_FINDINGS. Raises OSError."""
     try:
-        with _mapped(path) as buffer:
+        with mapped(path) as buffer:
             header = onnx_header.read(buffer)
     except Broken as broken:
         return [_unreadable(broken)]
@@ -47,7 +47,7 @@ def load(path: Path) -> Model:
 
     Raises ModelUnreadable naming the tensor or the reason, Unsupported for inputs that cannot be served.
     """
-    with _mapped(path) as buffer:
+    with mapped(path) as buffer:
         header = onnx_header.read(buffer)
         _check_versions(header, path)
         onnx_weights.check_finite(buffer, header, path)
@@ -66,7 +66,7 @@ def load(path: Path) -> Model:
 def read_header(path: Path) -> Header:
     """What the file says of itself. Raises ModelUnreadable naming the byte where it makes no sense, OSError."""
     try:
-        with _mapped(path) as buffer:
+        with mapped(path) as buffer:
             return onnx_header.read(buffer)
     except Broken as broken:
         finding = _unreadable(broken)
@@ -99,7 +99,7 @@ def export(path: Path, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _mapped(path: Path) -> Iterator[bytes | mmap.mmap]:
+def mapped(path: Path) -> Iterator[bytes | mmap.mmap]:
     """The file's bytes, mapped: reading a header touches the pages of the header only."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:

@@ -10,7 +10,7 @@ from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import detect, onnx
 from cloudmodel.formats.model import Finding, Frozen, Scan, Verdict
-from cloudmodel.formats.scanning import savedmodel, walk
+from cloudmodel.formats.scanning import opinions, savedmodel, walk
 
 ONNX = ("onnx",)
 UNREADABLE = "unreadable"
@@ -38,6 +38,8 @@ RULES: Mapping[str, Verdict] = {
     "size-mismatch": "unsafe",
     "repeated-field": "unsafe",
     "python-operator": "unsafe",
+    "second-opinion": "unsafe",
+    "second-opinion-failed": "unknown",
 }
 """What each rule's finding makes of the verdict; the worst one counts."""
 TRUSTABLE = frozenset({"unlisted-import", "dangerous-import", "pickle-call", "python-code", "keras-code"})
@@ -74,7 +76,8 @@ class ScanReport(Frozen):
 def scan_paths(paths: Iterable[Path]) -> ScanReport:
     """Scan files, and all files inside folders. Raises UsageError where there is no such path, OSError.
 
-    Weights files that a clean model beside them names were checked with it; they are listed as `onnx-weights`.
+    Weights files that a clean model beside them names were checked with it, and are listed as `onnx-weights`; so are
+    the variables of a clean SavedModel, unless something was found in them, as `savedmodel-weights`.
     """
     paths = list(paths)
     every = [inner for path in paths for inner in (_inside(path) if path.is_dir() else [path])]
@@ -83,7 +86,7 @@ def scan_paths(paths: Iterable[Path]) -> ScanReport:
     covered = {path: kind for each in scanned if each.verdict == "clean" for path, kind in _companions(each).items()}
     files = tuple(
         ScannedFile(path=each.path, format=covered[Path(each.path)], verdict="clean")
-        if Path(each.path) in covered
+        if Path(each.path) in covered and each.verdict != "unsafe"
         else each
         for each in scanned
     )
@@ -119,7 +122,10 @@ def scan(path: Path, *, companion: bool = False) -> ScannedFile:
     except ModelUnreadable as error:
         return _judged(path, "unknown", [Finding(rule=UNREADABLE, location="file", detail=error.message)])
     if kind in walk.READERS:
-        found, findings = walk.look(path)
+        found, looked = walk.look(path)
+        findings = looked.findings
+        if _verdict(findings) != "unsafe":
+            findings += opinions.ask(looked.pickles)
         if found == "text" and not companion:
             findings = [Finding(rule="not-scanned", location="file", detail="this is a text file, not a model")]
         elif found == "text" and path.suffix == ".py":
@@ -172,5 +178,8 @@ def require_clean(result: ScannedFile, *, kinds: Collection[str] | None = ONNX, 
 
 
 def _judged(path: Path, kind: str, findings: Sequence[Finding]) -> ScannedFile:
-    verdict = max((RULES[finding.rule] for finding in findings), key=WORST.index, default="clean")
-    return ScannedFile(path=str(path), format=kind, verdict=verdict, findings=tuple(findings))
+    return ScannedFile(path=str(path), format=kind, verdict=_verdict(findings), findings=tuple(findings))
+
+
+def _verdict(findings: Iterable[Finding]) -> Verdict:
+    return max((RULES[finding.rule] for finding in findings), key=WORST.index, default="clean")

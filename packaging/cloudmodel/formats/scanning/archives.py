@@ -8,7 +8,7 @@ from typing import IO
 
 from cloudmodel.core import tar
 from cloudmodel.core.errors import UnsafeModel
-from cloudmodel.formats.scanning import keras_config, skops, streams, zips
+from cloudmodel.formats.scanning import keras_config, savedmodel, skops, streams, torch_export, zips
 from cloudmodel.formats.scanning.budget import ARCHIVE
 from cloudmodel.formats.scanning.context import Place, seekable
 
@@ -23,12 +23,15 @@ MAX_DOCUMENT = 256 << 20
 def read_tar(stream: io.BufferedReader, place: Place, inside: Inside) -> str:
     """Every member of a tar, by our own rules of what a member may be."""
     source = tar.Source(stream, place.budget.packed, ARCHIVE, place.where)
+    names: list[str] = []
     try:
         for member, content in tar.walk(source, ARCHIVE):
+            names.append(member.name)
             if not member.folder:
                 inside(streams.buffered(content), place.inner(member.name))
     except UnsafeModel as error:
         place.note("archive", error.message)
+    savedmodel.forgive_weights(place, names)
     return "tar"
 
 
@@ -50,6 +53,7 @@ def read_zip(stream: io.BufferedReader, place: Place, inside: Inside) -> str:
     with seekable(stream, place.budget) as file:
         members = zips.members(file)
         archive = Archive([member.name for member in members])
+        raw = _raw_tensors(file, members, place) if archive.format == "torch-export" else set()
         seen: set[str] = set()
         for member in members:
             inner = place.inner(member.name)
@@ -59,8 +63,9 @@ def read_zip(stream: io.BufferedReader, place: Place, inside: Inside) -> str:
                 inner.note("archive", reason)
             elif member.encrypted:
                 inner.note("encrypted", "is encrypted, so nobody can look into it")
-            elif not member.folder and not archive.is_bare(member.name):
+            elif not member.folder and member.name not in raw and not archive.is_bare(member.name):
                 _read_member(file, member, inner, archive, inside)
+    savedmodel.forgive_weights(place, [member.name for member in members])
     return archive.format
 
 
@@ -114,6 +119,15 @@ def _read_member(file: IO[bytes], member: zips.Member, place: Place, archive: Ar
             pass
     except streams.BrokenArchive as error:
         place.note("unreadable", str(error))
+
+
+def _raw_tensors(file: IO[bytes], members: list[zips.Member], place: Place) -> set[str]:
+    configs = {}
+    for member in members:
+        if torch_export.is_config(member.name) and not member.encrypted:
+            content = streams.inflated(zips.content(file, member), member.method, place.budget)
+            configs[member.name] = streams.buffered(content).read(MAX_DOCUMENT)
+    return torch_export.bare(configs)
 
 
 def _counted(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:

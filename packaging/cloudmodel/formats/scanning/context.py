@@ -13,6 +13,7 @@ from typing import IO
 
 from cloudmodel.formats.model import Finding
 from cloudmodel.formats.scanning.budget import FINDINGS, Budget
+from cloudmodel.formats.scanning.opinions import MAX_ALL, MAX_PICKLE, Pickle
 from cloudmodel.formats.scanning.streams import PIECE, spooled
 
 
@@ -22,10 +23,17 @@ class Context:
 
     budget: Budget
     findings: list[Finding] = field(default_factory=list)
+    pickles: list[Pickle] = field(default_factory=list)
+    """What others may be asked about."""
 
     def add(self, findings: list[Finding]) -> None:
         """Keep findings; beyond FINDINGS of them the first ones are enough."""
         self.findings += findings[: max(0, FINDINGS - len(self.findings))]
+
+    def keep(self, where: str, pickle: bytes | None) -> None:
+        """Remember a pickle, unless it is longer than others are asked about."""
+        if pickle and len(pickle) <= MAX_PICKLE and sum(len(each.content) for each in self.pickles) <= MAX_ALL:
+            self.pickles.append(Pickle(where, pickle))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ MODULES = {
     "keras.dtype_policies", "keras.random", "keras.quantizers", "keras.src.models.functional",
     "keras.src.models.sequential", "keras.src.dtype_policies.dtype_policy",
 }  # fmt: skip
+OPERATIONS = {f"keras.src.ops.{name}" for name in ("core", "image", "linalg", "math", "nn", "numpy")}
+"""Where `a + b` on Keras' tensors and their like are classes; the functions beside them are not for a configuration."""
+CALLS = {"AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "VectorizedMap", "WhileLoop"}
+"""Operations that call a function."""
 DATA = {"__tuple__", "__tensor__", "__numpy__", "__ellipsis__", "__bytes__", "__keras_tensor__"}
 
 
@@ -49,6 +53,8 @@ def _findings(value: Any, where: str, path: str) -> Iterator[Finding]:
         yield Finding(rule="keras-code", location=location, detail=f"looks up the function {value.get('config')!r}")
     elif isinstance(name, str) and name.startswith("__") and name not in DATA:
         yield Finding(rule="keras-code", location=location, detail=f"{name} is no class of Keras")
+    elif isinstance(name, str) and module in OPERATIONS and name[:1].isupper() and name not in CALLS:
+        pass
     elif isinstance(name, str) and module is not None and module not in MODULES:
         yield Finding(
             rule="keras-code", location=location, detail=f"imports {name} from {module}, which is not Keras' own"

@@ -11,7 +11,7 @@ import _compat_pickle
 import contextlib
 import io
 import pickle
-from typing import IO, Any
+from typing import Any, Protocol
 
 from cloudmodel.formats.model import Finding
 from cloudmodel.formats.scanning import joblib_arrays
@@ -26,10 +26,17 @@ PIECE = 1 << 20
 MAX_NESTING = 3
 
 
+class Readable(Protocol):
+    """What the machine asks of a stream."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def readline(self, size: int = -1, /) -> bytes: ...
+
+
 class Machine:
     """One pickle from `stream`, which is left behind its STOP. `findings` holds what was met, also before a break."""
 
-    def __init__(self, stream: IO[bytes], budget: Budget, where: str, nesting: int = 0) -> None:
+    def __init__(self, stream: Readable, budget: Budget, where: str, nesting: int = 0) -> None:
         self.stream = stream
         self.where = where
         self.budget = budget

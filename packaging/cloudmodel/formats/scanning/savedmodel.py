@@ -5,10 +5,12 @@ Format: tensorflow/core/protobuf/saved_model.proto, meta_graph.proto, framework/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cloudmodel.formats.model import Finding
+from cloudmodel.formats.scanning.context import Place
 from cloudmodel.formats.wire import BYTES, Allowance, Broken, Buffer, Field, fields
 
 MAX_FIELDS = 50_000_000
@@ -20,9 +22,23 @@ REACHES_OUT = {
     "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary", "RpcCall", "TryRpc",
     "WriteSummary", "WriteRawProtoSummary", "CreateSummaryFileWriter", "CreateSummaryDbWriter", "ImportEvent",
     "WriteGraphSummary", "DistributedSave", "DataServiceDatasetV4", "RegisterDataset", "RegisterDatasetV2",
-    "RemoteCall", "_Send", "_Recv",
+    "RemoteCall", "_Send", "_Recv", "CSVDataset", "CSVDatasetV2", "CacheDataset", "CacheDatasetV2",
+    "CalibrationStatisticsSaver", "CloseSummaryWriter", "DataServiceDataset", "DataServiceDatasetV2",
+    "DataServiceDatasetV3", "DatasetToTFRecord", "DebugNumericSummaryV2", "DumpTensor", "ExperimentalCSVDataset",
+    "ExperimentalDatasetToTFRecord", "ExperimentalLMDBDataset", "ExperimentalMatchingFilesDataset",
+    "ExperimentalSqlDataset", "FileSystemSetConfiguration", "FixedLengthRecordReader", "FixedLengthRecordReaderV2",
+    "FixedUnigramCandidateSampler", "FlushSummaryWriter", "GenerateVocabRemapping", "IdentityReader",
+    "IdentityReaderV2", "ImmutableConst", "LMDBDataset", "LMDBReader", "ListSnapshotChunksDataset",
+    "LoadAndRemapMatrix", "MatchingFilesDataset", "ReaderRead", "ReaderReadUpTo", "ReaderReadUpToV2", "RecordInput",
+    "Restore", "RestoreSlice", "RpcClient", "RpcGetValue", "RpcServer", "RpcServerRegister", "RpcServerStart", "Save",
+    "SaveSlices", "Skipgram", "SnapshotChunkDataset", "SnapshotDataset", "SnapshotDatasetReader", "SnapshotDatasetV2",
+    "SnapshotNestedDatasetReader", "StatsAggregatorSetSummaryWriter", "SummaryWriter", "WriteAudioSummary",
+    "WriteHistogramSummary", "WriteImageSummary", "WriteScalarSummary",
 }  # fmt: skip
-"""Operations that read or write files, run Python, or talk to other machines."""
+"""Operations that read or write files, run Python, or talk to other machines. What every SavedModel has is not here:
+`RestoreV2` and `SaveV2` for its own variables, `InitializeTableFromTextFileV2` for its own assets."""
+WEIGHTS = re.compile(r"(.*/)?(variables/variables\.(index|data-\d{5}-of-\d{5})|fingerprint\.pb|keras_metadata\.pb)")
+GRAPH = "saved_model.pb"
 
 
 def scan(buffer: Buffer, where: str) -> list[Finding]:
@@ -45,6 +61,20 @@ def variables(folder: Path) -> list[Path]:
              "keras_metadata.pb")  # fmt: skip
     found = (path for name in names for path in folder.glob(name))
     return [path for path in found if path.is_file() and not path.is_symlink() and not path.parent.is_symlink()]
+
+
+def weights_of(name: str) -> str | None:
+    """The graph whose variables a file holds by its name, which TensorFlow reads as numbers; None for another."""
+    found = WEIGHTS.fullmatch(name)
+    return (found.group(1) or "") + GRAPH if found else None
+
+
+def forgive_weights(place: Place, names: Iterable[str]) -> None:
+    """Take back that members of an archive are of no known kind where they are a SavedModel's variables."""
+    every = set(names)
+    known = {place.inner(name).where for name in every if weights_of(name) in every}
+    findings = place.context.findings
+    findings[:] = [each for each in findings if each.rule != "not-scanned" or each.location not in known]
 
 
 def _graphs(buffer: Buffer, allowance: Allowance) -> Iterator[Field]:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cloudmodel.formats import detect, onnx
-from cloudmodel.formats.model import Finding
-from cloudmodel.formats.scanning import archives, arrays, hdf5, pickles, safetensors, savedmodel, streams, zips
+from cloudmodel.formats.scanning import (
+    archives,
+    arrays,
+    hdf5,
+    opinions,
+    pickles,
+    safetensors,
+    savedmodel,
+    streams,
+    zips,
+)
 from cloudmodel.formats.scanning.budget import Budget, Exhausted
 from cloudmodel.formats.scanning.context import Context, Place, on_disk, path_of, seekable
 from cloudmodel.formats.scanning.pickle_values import BrokenPickle
@@ -19,12 +29,12 @@ TORCH_PICKLES = 5  # torch's old file: magic, protocol, system, the model, the k
 UNKNOWN_SIZE = 1 << 62
 
 
-def look(path: Path) -> tuple[str, list[Finding]]:
+def look(path: Path) -> tuple[str, Context]:
     """What a regular file is, and what was noticed in it and in all that is nested in it. Raises OSError."""
     with path.open("rb", buffering=streams.PIECE) as file:
         assert isinstance(file, io.BufferedReader)
         context = Context(Budget(packed=os.fstat(file.fileno()).st_size))
-        return inside(file, Place(context)), context.findings
+        return inside(file, Place(context)), context
 
 
 def inside(stream: io.BufferedReader, place: Place) -> str:
@@ -56,9 +66,8 @@ def _empty(stream: io.BufferedReader, place: Place) -> str:
     return "empty"
 
 
-def _plain(stream: io.BufferedReader, place: Place) -> str:
+def _plain(stream: io.BufferedReader, place: Place, *, text: bool) -> str:
     """Text or unknown bytes: perhaps a pickle of the oldest protocols, perhaps a zip with something before it."""
-    text = detect.sniff(stream.peek(detect.HEAD)[: detect.HEAD], UNKNOWN_SIZE) == "text"
     with seekable(stream, place.budget) as file:
         machine = pickles.Machine(file, place.budget, place.where)
         stopped = _runs(machine)
@@ -66,6 +75,8 @@ def _plain(stream: io.BufferedReader, place: Place) -> str:
             place.context.add(machine.findings)
             if not stopped:
                 place.note("pickle-broken", "a pickle that does not end")
+            file.seek(0)
+            place.context.keep(place.where, file.read(opinions.MAX_PICKLE + 1))
             return "pickle"
         file.seek(max(0, file.seek(0, 2) - zips.TAIL))
         tail = file.read()
@@ -91,8 +102,9 @@ def _pickle(stream: io.BufferedReader, place: Place) -> str:
     """All pickles that stand one behind the other; what is behind them must be nothing, or torch's numbers."""
     kind = "pickle"
     count = 0
+    kept = opinions.Kept(stream)
     while stream.peek(1):
-        machine = pickles.Machine(stream, place.budget, place.where)
+        machine = pickles.Machine(kept, place.budget, place.where)
         try:
             machine.run()
         except (BrokenPickle, ValueError) as error:
@@ -107,6 +119,8 @@ def _pickle(stream: io.BufferedReader, place: Place) -> str:
             kind = "torch"
         if kind == "torch" and count == TORCH_PICKLES:
             break
+    if kind != "joblib":  # whose arrays stand between the opcodes, where the others cannot pass
+        place.context.keep(place.where, kept.content)
     return kind
 
 
@@ -144,8 +158,8 @@ def _safetensors(stream: io.BufferedReader, place: Place) -> str:
 
 
 def _savedmodel(stream: io.BufferedReader, place: Place) -> str:
-    with seekable(stream, place.budget) as file:
-        place.context.add(savedmodel.scan(file.read(), place.where))
+    with path_of(stream, place.budget) as path, onnx.mapped(path) as buffer:
+        place.context.add(savedmodel.scan(buffer, place.where))
     return "savedmodel"
 
 
@@ -157,9 +171,9 @@ def _archive(
 
 READERS: Mapping[str, Callable[[io.BufferedReader, Place], str]] = {
     "empty": _empty,
-    "text": _plain,
-    "html": _plain,
-    "unknown": _plain,
+    "text": functools.partial(_plain, text=True),
+    "html": functools.partial(_plain, text=False),
+    "unknown": functools.partial(_plain, text=False),
     "pickle": _pickle,
     "npy": _array,
     "hdf5": _hdf5,

@@ -65,8 +65,14 @@ def members(file: IO[bytes]) -> list[Member]:
     if struct.unpack_from("<H", tail, at + 20)[0] != len(tail) - at - 22:
         raise BrokenArchive("there is data behind the end of the zip")
     directory_end = start + at
-    if count == 0xFFFF or 0xFFFFFFFF in (length, offset):
+    short = count, length, offset
+    file.seek(max(0, directory_end - 20))
+    if file.read(4) == LOCATOR64:  # torch always writes one; readers differ in whom they believe, so both must agree
         count, length, offset, directory_end = _zip64(file, directory_end)
+    limits = 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF
+    pairs = zip(short, limits, (count, length, offset), strict=True)
+    if not all(value in (wide, limit) for value, limit, wide in pairs):
+        raise BrokenArchive("the zip has two directories")
     if offset + length != directory_end:
         raise BrokenArchive("the zip does not begin where its directory says")
     if count > ARCHIVE.members or length > MAX_DIRECTORY:
@@ -97,12 +103,8 @@ def content(file: IO[bytes], member: Member) -> Iterator[bytes]:
 
 
 def _zip64(file: IO[bytes], end: int) -> tuple[int, int, int, int]:
-    if end < 20:
-        raise BrokenArchive("a zip64 without its directory")
     file.seek(end - 20)
     locator = file.read(20)
-    if locator[:4] != LOCATOR64:
-        raise BrokenArchive("a zip64 without its directory")
     at = struct.unpack_from("<Q", locator, 8)[0]
     if at + 56 > end:
         raise BrokenArchive("a zip64 without its directory")
@@ -111,6 +113,8 @@ def _zip64(file: IO[bytes], end: int) -> tuple[int, int, int, int]:
     if record[:4] != END64:
         raise BrokenArchive("a zip64 without its directory")
     count, length, offset = struct.unpack_from("<3Q", record, 32)
+    if at + 56 + 20 != end:
+        raise BrokenArchive("there is something between the zip64's directory and its end")
     return count, length, offset, at
 
 
