@@ -27,7 +27,7 @@ class Terminal:
     def run(self, line: str) -> tuple[int, str]:
         """Type `line`; returns the exit code and what was printed, stdout and stderr in their order."""
         words = shlex.split(line)
-        if words[0] != "cloudmodel" or any(sign in line for sign in "|>$;&*"):
+        if words[0] != "cloudmodel" or any(sign in line for sign in "|<>$;&*"):
             return self._by_bash(line)
         printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
         with (

@@ -25,6 +25,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "Start": {
         "init": "Make a project that works at once.",
         "doctor": "What this machine has and lacks, and what mends it.",
+        "completion": "What bash, zsh or fish need to complete verbs, flags and stacks.",
     },
     "Model": {
         "scan": "The verdict on model files, without loading them.",

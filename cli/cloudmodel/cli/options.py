@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+from cloudmodel.cli import examples
 from cloudmodel.cli.context import Context
 from cloudmodel.cli.exit_codes import BUG, CANCELLED, DONE, FAILED, USAGE, legend
+from cloudmodel.core.errors import CloudmodelError
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -30,12 +32,25 @@ def _common(*names: str, **attributes: Any) -> Decorator:
     return click.option(*names, expose_value=False, callback=_keep, is_eager=True, **attributes)
 
 
+def _stacks(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Names of stacks that begin so; none where no project is found."""
+    try:
+        folder = context.ensure_object(Context).folder()
+    except CloudmodelError:
+        return []
+    names = sorted(path.name.split(".", 1)[1].removesuffix(".yaml") for path in folder.glob("Pulumi.*.yaml"))
+    return [name for name in names if name.startswith(begun)]
+
+
+stack_argument = click.argument("name", shell_complete=_stacks)
 cwd = _common("-C", "--cwd", type=FOLDER, metavar="DIR", help="Work in this project folder.")
 debug = _common("--debug", is_flag=True, help="Show Python's traceback of an error.")
 as_json = _common("-j", "--json", is_flag=True, help="Print one JSON document on stdout.")
 non_interactive = _common("--non-interactive", is_flag=True, help="Never ask, even on a terminal.")
 
-stack = click.option("-s", "--stack", metavar="NAME", help="The stack [default: the selected one].")
+stack = click.option(
+    "-s", "--stack", metavar="NAME", shell_complete=_stacks, help="The stack [default: the selected one]."
+)
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 diff = click.option("--diff", is_flag=True, help="Show every property, as a tree by parent.")
 refresh = click.option("-r", "--refresh", is_flag=True, help="Read the cloud into the state first.")
@@ -61,6 +76,11 @@ running = together(parallel, message, show_secrets)
 planning = together(diff, refresh, replace, running)
 
 
+def epilog(path: str, exits: tuple[int, ...]) -> str:
+    """What ends the help of the verb that is called by these words: its examples and its exit codes."""
+    return examples.of(path) + legend((*ALWAYS, *exits))
+
+
 def verb(
     name: str, *, group: click.Group | None = None, exits: tuple[int, ...] = ()
 ) -> Callable[[Function], click.Command]:
@@ -68,7 +88,8 @@ def verb(
     besides those that every verb has."""
 
     def decorate(function: Function) -> click.Command:
-        make = click.command(name, context_settings=SETTINGS, epilog=legend((*ALWAYS, *exits)))
+        path = f"{group.name} {name}" if group else name
+        make = click.command(name, context_settings=SETTINGS, epilog=epilog(path, exits))
         command = make(common(click.make_pass_decorator(Context, ensure=True)(function)))
         command.params.sort(key=lambda parameter: parameter.name in COMMON)
         if group is not None:

@@ -10,7 +10,6 @@ import click
 
 from cloudmodel.cli import options
 from cloudmodel.cli.context import PRIVATE, Context
-from cloudmodel.cli.exit_codes import legend
 
 if TYPE_CHECKING:
     from cloudmodel.core.progress import Report
@@ -25,7 +24,7 @@ REPORT, RESULT = "report.html", "result.json"
 
 @click.group(
     "optimize", context_settings=options.SETTINGS, invoke_without_command=True,
-    epilog=legend((*options.ALWAYS, 14, 15)),
+    epilog=options.epilog("optimize", (14, 15)),
 )  # fmt: skip
 @click.option("--recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
               help="Try the recipes of this YAML file only.")  # fmt: skip

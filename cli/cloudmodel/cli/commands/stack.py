@@ -87,7 +87,7 @@ def init(context: Context, name: str, target: str, region: str) -> None:
 
 
 @options.verb("select", group=command, exits=(6,))
-@click.argument("name")
+@options.stack_argument
 def select_(context: Context, name: str) -> None:
     """Make NAME the stack of verbs that are given none."""
     from cloudmodel.cli.context import select, stack_name
@@ -102,7 +102,7 @@ def select_(context: Context, name: str) -> None:
 
 
 @options.verb("rm", group=command, exits=(6, 16))
-@click.argument("name")
+@options.stack_argument
 @options.yes
 @options.engine
 @click.option("--force", is_flag=True, help="Also when it still holds resources; they stay in the cloud, unmanaged.")
