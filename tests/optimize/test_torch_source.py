@@ -17,10 +17,11 @@ from safetensors.torch import save_file
 
 import torch_nets
 from cloudmodel.core.errors import CloudmodelError, ModelUnreadable, ProjectInvalid, StepFailed, UnsafeModel
+from cloudmodel.formats import opening
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats.original import Job
 from cloudmodel.formats.pytorch import export, modules, source
-from cloudmodel.optimize.source_export import export_source
 
 HERE = Path(torch_nets.__file__).parent
 VECTOR = Signature(inputs=(Tensor(name="x", dtype="float32", shape=("batch", 4)),), outputs=())
@@ -154,7 +155,7 @@ def test_a_factory_runs_without_credentials_and_without_network(
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
         with pytest.raises(ProjectInvalid, match="credentials are in reach"):
             source.load(curious)
-        exported = export_source(curious, VECTOR, tmp_path / "out")
+        exported = opening.export(Job("torch", None, VECTOR.inputs, curious), tmp_path / "out")
     assert Path(exported.model).is_file()
     # torch.export refuses its control flow, the trace takes it; which is told.
     assert exported.exporter == "torchscript"
@@ -164,13 +165,13 @@ def test_a_factory_runs_without_credentials_and_without_network(
 
 def test_a_signature_without_inputs_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ProjectInvalid, match="does not say what its model takes") as raised:
-        export_source(Source(folder=HERE, factory="torch_nets:lookup"), Signature(inputs=(), outputs=()), tmp_path)
+        opening.export(Job("torch", None, (), Source(folder=HERE, factory="torch_nets:lookup")), tmp_path)
     assert raised.value.where == "model.inputs"
 
 
 def test_the_child_s_own_error_comes_through(tmp_path: Path) -> None:
     with pytest.raises(ProjectInvalid, match="no such layer"):
-        export_source(Source(folder=HERE, factory="torch_nets:broken"), VECTOR, tmp_path)
+        opening.export(Job("torch", None, VECTOR.inputs, Source(folder=HERE, factory="torch_nets:broken")), tmp_path)
 
 
 def test_an_export_has_the_signature_s_names_and_open_dimensions(tmp_path: Path) -> None:

@@ -32,9 +32,10 @@ for reference in {references}:
 TRAINING = ["prune.structured:Prune", "prune.magnitude:MagnitudePrune", "distill.distill:Distill",
             "quantize.torch_dynamic:TorchDynamicInt8"]  # fmt: skip
 EXPORT = """
-from cloudmodel.optimize.source_export import export_source
+from cloudmodel.formats import opening
+from cloudmodel.formats.original import Job
 try:
-    export_source(Source(Path(), "nets:net"), signature, Path())
+    opening.export(Job("torch", None, signature.inputs, Source(Path(), "nets:net")), Path())
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -51,7 +52,7 @@ def test_every_training_technique_says_what_to_install(tmp_path: Path) -> None:
     *reasons, error = run(script, tmp_path)
     wanted = "needs torch and torch_pruning and safetensors: pip install 'cloudmodel[torch]'"
     assert reasons == [wanted] * len(TRAINING)
-    assert error == f"ProjectInvalid A PyTorch factory {wanted}"
+    assert error == f"ProjectInvalid A torch model {wanted}"
 
 
 @pytest.mark.parametrize("absent", TORCH)

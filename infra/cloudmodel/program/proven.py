@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cloudmodel.bundle import signing
-from cloudmodel.bundle.manifest import Manifest
+from cloudmodel.bundle.manifest import TRUSTED, Manifest
 from cloudmodel.bundle.store import BundleStore
 from cloudmodel.core.errors import GateNotMet, UnsafeModel
 from cloudmodel.settings.model import Project, StackSettings
@@ -38,9 +38,10 @@ def require_signed(project: Project, settings: StackSettings, store: BundleStore
 
 
 def require(project: Project, digest: str, manifest: Manifest) -> None:
-    """Raises UnsafeModel where the scan of the bundle was not clean, GateNotMet where it failed parity, or where
-    `optimize` made it and its gate was not met or is laxer than what the project's `evaluate` and `optimize` demand."""
-    if manifest.scan.verdict != "clean":
+    """Raises UnsafeModel where the scan of the bundle was not clean and nobody took it on, GateNotMet where it failed
+    parity, or where `optimize` made it and its gate was not met or is laxer than what the project's `evaluate` and
+    `optimize` demand."""
+    if manifest.scan.verdict != "clean" and not manifest.metadata.get(TRUSTED):
         findings = [f"{each.rule} in {each.location}" for each in manifest.scan.findings[:3]]
         raise UnsafeModel(
             f"the scan of the model found it {manifest.scan.verdict}" + "".join(f"; {each}" for each in findings),

@@ -11,6 +11,7 @@ from cloudmodel.formats.model import Finding, Frozen, Scan, Signature, Tensor
 __all__ = [
     "MANIFEST_NAME",
     "OPTIMIZATION",
+    "TRUSTED",
     "FileEntry",
     "Finding",
     "Frozen",
@@ -26,6 +27,8 @@ __all__ = [
 MANIFEST_NAME = "manifest.json"
 OPTIMIZATION = "optimization"
 """Where a manifest's metadata hold what `optimize` proved."""
+TRUSTED = "trusted"
+"""Where they hold the digests of files that the user took on (`package --trust`); the verdict stays what it is."""
 
 
 class Parity(Frozen):

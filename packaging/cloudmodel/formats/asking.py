@@ -9,7 +9,7 @@ from cloudmodel.core.errors import ModelUnreadable, StepFailed, Unsupported
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import samples
 from cloudmodel.formats.model import Signature
-from cloudmodel.formats.original import Asked, Original
+from cloudmodel.formats.original import Asked, GivesRows, Original
 from cloudmodel.formats.signatures import observed
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def ask(
     Raises ModelUnreadable where the model answers to no input tried, Unsupported for an answer of more than
     samples.MAX_BYTES.
     """
+    if data is None and isinstance(original, GivesRows):
+        data = original.rows(signature)
     failure: StepFailed | None = None
     usable = data is not None and all(tensor.shape for tensor in signature.inputs)
     for guess in [samples.Guess(1, 2)] if usable else samples.guesses(signature):

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloudmodel.core import files
 from cloudmodel.core.errors import ProjectInvalid, UnsafeModel
 from cloudmodel.formats import detect, onnx, scan
 from cloudmodel.formats.copying import copy_file
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Finding, Scan
 from cloudmodel.formats.original import FORMATS
 
 AUTO = "auto"
+SKLEARN = "sklearn"
+STEPS = (".joblib", ".pkl", ".pickle", ".skops")
+"""What the files of a scikit-learn folder end with: `model` is the last step, the others come before it, by name."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A model of a known format: its file, or its folder."""
+    """A model of a known format: its file, or its folder; for a factory its weights, None where it has none."""
 
     format: str
-    path: Path
+    path: Path | None
+    source: Source | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called where it came from."""
+        return self.source.factory if self.source and self.source.factory else self.path.name if self.path else ""
 
 
-def find(source: Path, wanted: str = AUTO) -> Found:
-    """What `source` is: a model's file, a folder that is a model, or a folder with exactly one ONNX file. A file of no
-    known format is given back as ONNX, for the scan says better what it is.
+def find(source: Path | Source, wanted: str = AUTO) -> Found:
+    """What `source` is: a model's file, a folder that is a model, or a folder with exactly one ONNX file; for a factory
+    what its weights are. A file of no known format is given back as ONNX, for the scan says better what it is.
 
     Raises ProjectInvalid for a folder that is none of these or a format that is not the file's, UsageError.
     """
+    if isinstance(source, Source):
+        return _factory(source, wanted)
     if source.is_dir():
         return _folder(source, wanted)
     kind = detect.detect(source)
@@ -51,6 +63,8 @@ def judge(found: Found, trusted: frozenset[str] = frozenset()) -> Scan:
 
     Raises what `scan.require_clean` raises.
     """
+    if found.path is None:
+        return Scan(verdict="clean")
     if not found.path.is_dir():
         result = scan.scan(found.path)
         scan.require_clean(result, kinds=FORMATS[found.format].kinds, trusted=trusted)
@@ -67,15 +81,25 @@ def judge(found: Found, trusted: frozenset[str] = frozenset()) -> Scan:
     return Scan(verdict=report.verdict, findings=findings)
 
 
+def excused(found: Found, trusted: frozenset[str]) -> list[str]:
+    """Those digests of `trusted` that are files of the model, sorted."""
+    if not trusted or found.path is None:
+        return []
+    every = [path for path in found.path.rglob("*") if path.is_file()] if found.path.is_dir() else [found.path]
+    return sorted(trusted & {scan.digest_of(path) for path in every})
+
+
 def copy(found: Found, folder: Path) -> Found:
     """The model copied into an empty folder: an ONNX file with its weights as a bundle holds them, everything else
     under its own name. No link is followed. Raises UnsafeModel, ModelUnreadable, OSError."""
+    if found.path is None:
+        return found
     if found.format == onnx.FORMAT:
         return Found(found.format, onnx.export(found.path, folder))
     target = folder / (found.path.name or "model")
     if not found.path.is_dir():
         copy_file(found.path.resolve(), target)
-        return Found(found.format, target)
+        return replace(found, path=target)
     for path in sorted(found.path.rglob("*")):
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             raise UnsafeModel(
@@ -83,7 +107,7 @@ def copy(found: Found, folder: Path) -> Found:
             )
         if path.is_file():
             copy_file(path, target / path.relative_to(found.path))
-    return Found(found.format, target)
+    return replace(found, path=target)
 
 
 def digest(path: Path) -> str:
@@ -98,6 +122,15 @@ def digest(path: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def _factory(source: Source, wanted: str) -> Found:
+    if source.weights is None:
+        return Found("torch" if wanted == AUTO else wanted, None, source)
+    found = find(source.folder / source.weights, wanted)
+    if found.path is None or found.path.is_dir():
+        raise ProjectInvalid("The weights are a folder", where=str(source.weights), hint="name one file of weights")
+    return replace(found, source=source)
+
+
 def _folder(source: Path, wanted: str) -> Found:
     kind = detect.folder(source)
     if wanted in FORMATS and not FORMATS[wanted].kinds and wanted != kind:
@@ -105,6 +138,8 @@ def _folder(source: Path, wanted: str) -> Found:
     if kind is not None and kind in FORMATS and wanted in (AUTO, kind):
         return Found(kind, source)
     found = [path for path in sorted(source.iterdir()) if path.is_file() and detect.detect(path) == onnx.FORMAT]
+    if wanted == SKLEARN or (not found and wanted == AUTO and _has_steps(source)):
+        return Found(SKLEARN, source)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise ProjectInvalid(
@@ -113,3 +148,7 @@ def _folder(source: Path, wanted: str) -> Found:
             hint="name the file itself as model.source",
         )
     return Found(onnx.FORMAT, found[0])
+
+
+def _has_steps(folder: Path) -> bool:
+    return any(path.suffix in STEPS for path in folder.iterdir())

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cloudmodel.core.errors import CloudmodelError, StepFailed
 from cloudmodel.formats import onnx_files
-from cloudmodel.formats.model import Frozen
+from cloudmodel.formats.model import Frozen, Signature
 from cloudmodel.formats.original import Asked, Exporter
 from cloudmodel.formats.session import open_session
 
@@ -29,10 +29,11 @@ ABSOLUTE, RELATIVE = 1e-4, 1e-3
 
 
 class Exported(Frozen):
-    """The file, who wrote it, why the exporters before did not (empty where the first one did), and the largest
-    difference to the model's answers, over the largest answer."""
+    """The file, its signature, who wrote it, why the exporters before did not (empty where the first one did), and the
+    largest difference to the model's answers, over the largest answer."""
 
-    model: str
+    model: Path
+    signature: Signature
     exporter: str
     reason: str
     worst: float
@@ -49,14 +50,14 @@ def export(exporters: Mapping[str, Exporter], asked: Asked, folder: Path, *, whe
         try:
             with _silence():
                 path = exporter(asked, folder)
-                onnx_files.declare(path, asked.signature, IR_VERSION)
+                signature = onnx_files.declare(path, asked.signature, IR_VERSION)
             worst = compare(path, asked)
         except Exception as error:  # an exporter fails in every way there is
             reasons.append(f"{name}: {_reason(error)}")
             for left in set(folder.iterdir()) - kept:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             continue
-        return Exported(model=str(path), exporter=name, reason="; ".join(reasons), worst=worst)
+        return Exported(model=path, signature=signature, exporter=name, reason="; ".join(reasons), worst=worst)
     raise StepFailed(
         f"The model cannot be exported to ONNX ({'; '.join(reasons) or 'its format has no exporter'})",
         where=where,
@@ -90,6 +91,8 @@ def difference(wanted: NDArray[Any], found: NDArray[Any], who: str) -> float:
     """The largest difference of two answers over the largest value. Raises StepFailed, `who` answers otherwise."""
     if wanted.shape != found.shape:
         raise StepFailed(f"{who} answers {list(found.shape)}, the model {list(wanted.shape)}")
+    if _kind(wanted) != _kind(found):
+        raise StepFailed(f"{who} answers in {found.dtype}, the model in {wanted.dtype}")
     if wanted.dtype.kind != "f":
         if not np.array_equal(wanted, found):
             raise StepFailed(f"{who} answers with other values")
@@ -102,6 +105,10 @@ def difference(wanted: NDArray[Any], found: NDArray[Any], who: str) -> float:
     if not np.all(alike):
         raise StepFailed(f"{who} answers differently, by {float(gap.max()):.3g}")
     return float(gap.max(initial=0.0)) / largest
+
+
+def _kind(array: NDArray[Any]) -> str:
+    return "U" if array.dtype.kind == "O" else array.dtype.kind
 
 
 def _reason(error: Exception) -> str:

@@ -76,9 +76,10 @@ def save(model: Any, folder: Path) -> Path:
     return target
 
 
-def declare(path: Path, signature: Signature, ir_version: int) -> None:
+def declare(path: Path, signature: Signature, ir_version: int) -> Signature:
     """Write the signature's own words for open dimensions into an exported file, and an IR version of at most
-    `ir_version`; the weights beside it are not read.
+    `ir_version`; the weights beside it are not read. Returns the signature with the outputs' dtypes as the file has
+    them: another runtime may answer in float32 where the model's own answers in float64.
 
     Raises StepFailed where the file has other inputs or outputs, or fixes a dimension that the model leaves open.
     """
@@ -86,6 +87,7 @@ def declare(path: Path, signature: Signature, ir_version: int) -> None:
     model.ir_version = min(model.ir_version, ir_version)
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
+    renamed: dict[str, str] = {}
     for values, tensors, what in (
         (inputs, signature.inputs, "inputs"),
         (model.graph.output, signature.outputs, "outputs"),
@@ -94,9 +96,18 @@ def declare(path: Path, signature: Signature, ir_version: int) -> None:
         if names != wanted:
             raise StepFailed(f"the file has the {what} {names}, the model {wanted}")
         for value, tensor in zip(values, tensors, strict=True):
-            _declare(value, tensor, what == "inputs")
+            renamed |= _declare(value, tensor, given=what == "inputs")
+    for value in model.graph.value_info:
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param in renamed:
+                dimension.dim_param = renamed[dimension.dim_param]
         files.write_bytes(path, model.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path))  # by its path: weights beside it are looked for there
+    typed = [
+        tensor.model_copy(update={"dtype": _dtype(value)})
+        for value, tensor in zip(model.graph.output, signature.outputs, strict=True)
+    ]
+    return signature.model_copy(update={"outputs": tuple(typed)})
 
 
 def census(path: Path) -> Census:
@@ -195,12 +206,18 @@ def array_of(tensor: Any) -> Any:
     return numpy_helper.to_array(tensor)
 
 
-def _declare(value: Any, tensor: Tensor, given: bool) -> None:
+def _declare(value: Any, tensor: Tensor, *, given: bool) -> dict[str, str]:
+    """Give a value the tensor's shape; returns the words that the file had for the open sizes of an input."""
     form = value.type.tensor_type
+    renamed: dict[str, str] = {}
+    if given and _dtype(value) != tensor.dtype:
+        raise StepFailed(f"input {tensor.name!r} of the file is {_dtype(value)}, not {tensor.dtype}")
     if given and form.HasField("shape"):
         for dimension, size in zip(form.shape.dim, tensor.shape, strict=True):
             if isinstance(size, str) and dimension.HasField("dim_value"):
                 raise StepFailed(f"the exporter fixed {size!r} of input {tensor.name!r} to {dimension.dim_value}")
+            if isinstance(size, str) and dimension.dim_param:
+                renamed[dimension.dim_param] = size
     del form.shape.dim[:]
     for size in tensor.shape:
         dimension = form.shape.dim.add()
@@ -208,6 +225,12 @@ def _declare(value: Any, tensor: Tensor, given: bool) -> None:
             dimension.dim_param = size
         else:
             dimension.dim_value = size
+    return renamed
+
+
+def _dtype(value: Any) -> str:
+    number = value.type.tensor_type.elem_type
+    return "str" if number == onnx.TensorProto.STRING else str(onnx.helper.tensor_dtype_to_np_dtype(number))
 
 
 def _copy(node: Any) -> Any:

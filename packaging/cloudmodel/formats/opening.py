@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudmodel.core import confined
-from cloudmodel.core.errors import ProjectInvalid, StepFailed
+from cloudmodel.core.errors import ProjectInvalid, StepFailed, Unsupported
 from cloudmodel.core.progress import Report, silent
 from cloudmodel.formats import samples
 from cloudmodel.formats.extras import missing
@@ -21,6 +21,7 @@ from cloudmodel.formats.signatures import narrow
 if TYPE_CHECKING:
     from cloudmodel.formats.export import Exported
 
+ONNX = "onnx"
 FUNCTION = "cloudmodel.formats.opening:run"
 SECONDS = 3600.0
 KEPT = "kept"
@@ -56,6 +57,7 @@ def open_model(
     message = {
         "format": job.format,
         "path": None if job.path is None else str(job.path.resolve()),
+        "trusted": job.trusted,
         "inputs": [tensor.model_dump(mode="json") for tensor in job.inputs],
         "source": None if job.source is None else [str(job.source.folder.resolve()), job.source.factory],
         "folder": None if folder is None else str(folder.resolve()),
@@ -76,6 +78,16 @@ def open_model(
         exported = Exported.model_validate(said["exported"])
     kept = work / KEPT if FORMATS[job.format].keeps and exported is None else None
     return Opened(asked, said["facts"], exported, said["reason"], kept)
+
+
+def export(job: Job, folder: Path, *, seconds: float = SECONDS, report: Report = silent) -> Exported:
+    """The model as `model.onnx` in `folder`. Raises what `open_model` raises, StepFailed with the reason where it
+    cannot become ONNX."""
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = open_model(job, folder / "work", folder=folder, seconds=seconds, report=report)
+    if opened.exported is None:
+        raise StepFailed(opened.reason, where=str(job.source.factory if job.source else job.path))
+    return opened.exported
 
 
 def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -99,18 +111,24 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "exported": None,
         "reason": "",
     }
+    if job.format != ONNX and remembers(original, asked):
+        raise Unsupported(
+            "The model answers the same request otherwise the second time: it keeps a state, or it is random",
+            where=where,
+            hint="a server answers many clients in any order: take the state as an input and give it as an output, or "
+            "put the whole sequence into one request",
+        )
     if message["folder"] is None:
         _keep(original, job)
         return said
     from cloudmodel.formats.export import export
 
     try:
-        if remembers(original, asked):
-            raise StepFailed("it answers the same request otherwise the second time: it keeps a state, or it is random")
         written = export(original.exporters(), asked, Path(message["folder"]), where=where)
     except StepFailed as error:
         _keep(original, job)
         return {**said, "reason": error.message}
+    said["signature"] = written.signature.model_dump(mode="json")
     return {**said, "exported": written.model_dump(mode="json")}
 
 
@@ -128,4 +146,5 @@ def _job(message: Mapping[str, Any]) -> Job:
         path=path,
         inputs=tuple(Tensor.model_validate(each) for each in inputs),
         source=None if source is None else Source(folder=Path(source[0]), factory=source[1], weights=path),
+        trusted=message["trusted"],
     )

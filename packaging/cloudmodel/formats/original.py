@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Job:
     """What is opened: `path` is the scanned copy; for a factory, of its weights (None where it has none). `inputs` is
-    what the project says of the inputs (`model.inputs`), needed where the file does not say."""
+    what the project says of the inputs (`model.inputs`), needed where the file does not say. `trusted`: its user knows
+    what code it runs, the scan does not."""
 
     format: str
     path: Path | None
     inputs: tuple[Tensor, ...] = ()
     source: Source | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,14 @@ class Original(Protocol):
         """Ways to ONNX by name, the best first. Raises StepFailed with the reason where there can be none."""
 
 
+@runtime_checkable
+class GivesRows(Protocol):
+    """An original that knows inputs which tell more than random ones: words of its vocabulary, its categories."""
+
+    def rows(self, signature: Signature) -> Arrays | None:
+        """Rows for every input by name, used where the project gives none; None where random ones tell as much."""
+
+
 @dataclass(frozen=True)
 class Format:
     """`module` has `open_model`; `kinds` are the words of `formats.detect` and the scanner for its files, none for a
@@ -101,6 +111,13 @@ FORMATS: Mapping[str, Format] = {
         "cloudmodel.formats.tensorflow.keras_model", kinds=("keras", "hdf5"), extra="keras", keeps="savedmodel"
     ),
     "savedmodel": Format("cloudmodel.formats.tensorflow.saved", extra="keras"),
+    "torch": Format("cloudmodel.formats.pytorch.factory", kinds=("torch",), extra="torch"),
+    "safetensors": Format("cloudmodel.formats.pytorch.factory", kinds=("safetensors",), extra="torch"),
+    "torchscript": Format("cloudmodel.formats.pytorch.torchscript", kinds=("torchscript",), extra="torch"),
+    "torch-export": Format("cloudmodel.formats.pytorch.program", kinds=("torch-export",), extra="torch"),
+    "sklearn": Format(
+        "cloudmodel.formats.sklearn.original", kinds=("joblib", "pickle", "skops"), extra="sklearn", keeps="sklearn"
+    ),
 }
 """By the words of `model.format` in cloudmodel.yaml."""
 

@@ -163,11 +163,10 @@ def require_clean(result: ScannedFile, *, kinds: Collection[str] | None = ONNX, 
         )
     hint = HINTS.get(first.rule, "export the model again from a source that you trust")
     if first.rule in TRUSTABLE:
-        digest = f"sha256:{files.sha256(Path(where))}"
-        if digest in trusted:
+        if (digest := digest_of(Path(where))) in trusted:
             return
         details["digest"] = digest
-        hint = f"{hint}; where you know what it runs: package --trust {digest}"
+        hint = f"{hint}; {trust_hint(result)}"
     more = len(result.findings) - 1
     raise UnsafeModel(
         f"The scan says {result.verdict}: {first.detail}" + (f" (and {more} more)" if more else ""),
@@ -175,6 +174,18 @@ def require_clean(result: ScannedFile, *, kinds: Collection[str] | None = ONNX, 
         hint=hint,
         details=details,
     )
+
+
+def trust_hint(result: ScannedFile) -> str | None:
+    """How to take on a file that runs code and has no other fault; None for every other one."""
+    if not result.findings or any(finding.rule not in TRUSTABLE for finding in result.findings):
+        return None
+    return f"where you know what it runs: package --trust {digest_of(Path(result.path))}"
+
+
+def digest_of(path: Path) -> str:
+    """A file's digest, as `--trust` takes it."""
+    return f"sha256:{files.sha256(path)}"
 
 
 def _judged(path: Path, kind: str, findings: Sequence[Finding]) -> ScannedFile:

@@ -13,13 +13,14 @@ from typing import Any
 
 from cloudmodel.bundle import archive, parity
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
-from cloudmodel.bundle.manifest import Manifest, Provenance
+from cloudmodel.bundle.manifest import TRUSTED, Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
 from cloudmodel.core.naming import PROJECT_NAME
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import choose, opening, scan
 from cloudmodel.formats.choose import Found
+from cloudmodel.formats.factory import Source
 from cloudmodel.formats.onnx import MODEL_FILE
 from cloudmodel.formats.opening import Opened
 from cloudmodel.formats.original import FORMATS, Job
@@ -33,14 +34,16 @@ MAX_LABELS = 16 << 20
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model and what the project says of it. `source` is a file, or a folder that is a model or has exactly one ONNX
-    file; `format` a word of `model.format`; `inputs` narrows the model's own inputs (name, dtype, shape), or names them
-    where the format does not; `samples` is an npz file with real inputs for parity; `trust` has the digests
-    (`sha256:<hex>`) of files that are loaded although the scan does not call them clean; `metadata` goes into the
-    manifest's as it is."""
+    """A model and what the project says of it.
+
+    `source` is a file, a folder that is a model or has exactly one ONNX file, or a factory with its weights; `format` a
+    word of `model.format`. `inputs` narrows the model's own inputs (name, dtype, shape), or names them where the format
+    does not. `samples` is an npz file with real inputs for parity. `trust` has the digests (`sha256:<hex>`) of files
+    that are loaded although the scan does not call them clean. `metadata` goes into the manifest's as it is.
+    """
 
     name: str
-    source: Path
+    source: Path | Source
     task: str | None = None
     labels: Path | None = None
     inputs: Sequence[Any] = ()
@@ -62,7 +65,7 @@ def package(source: ModelSource, store: BundleStore, report: Report = silent) ->
         raise ProjectInvalid(f"{source.name!r} is not a name", where="name", hint="lower-case letters, digits and -")
     try:
         found = choose.find(source.source, source.format)
-        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work, _named(found.path, Path(work)):
+        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work, _named(found, Path(work)):
             return _package(source, found, store, Path(work), report)
     except OSError as error:
         raise CloudmodelError(
@@ -73,21 +76,22 @@ def package(source: ModelSource, store: BundleStore, report: Report = silent) ->
 
 
 @contextlib.contextmanager
-def _named(path: Path, work: Path) -> Iterator[None]:
+def _named(found: Found, work: Path) -> Iterator[None]:
     """An error in the copy is an error in the user's own file: a folder that is gone helps nobody."""
     try:
         yield
     except CloudmodelError as error:
         inside = re.compile(re.escape(str(work)) + r"(/[\w.-]+)*")
-        error.message = inside.sub(lambda _: str(path), error.message)
-        error.where = error.where and inside.sub(lambda _: str(path), error.where)
+        own = str(found.path or found.title)
+        error.message = inside.sub(lambda _: own, error.message)
+        error.where = error.where and inside.sub(lambda _: own, error.where)
         error.args = (error.message,)
         raise
 
 
 def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, report: Report) -> Packaged:
     trusted = frozenset(source.trust)
-    report(Progress("scan", note=found.path.name))
+    report(Progress("scan", note=found.title))
     choose.judge(found, trusted)
     own_format = FORMATS[found.format].kept(found.format)
     able = target.choose(source.layout, own_format)
@@ -97,10 +101,11 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     is_onnx = found.format == ONNX
     copy = choose.copy(found, folder if is_onnx else own)
     verdict = choose.judge(copy, trusted)  # of the very bytes that are loaded and shipped
-    report(Progress("load", note=found.path.name))
+    excused = choose.excused(copy, trusted) if verdict.verdict != "clean" else []
+    report(Progress("load", note=found.title))
     wanted = next((name for name in able if ONNX in target.LAYOUTS[name].takes), None)
     opened = opening.open_model(
-        Job(copy.format, copy.path, as_tensors(source.inputs)),
+        Job(copy.format, copy.path, as_tensors(source.inputs), copy.source, trusted=bool(excused)),
         work / "opened",
         folder=None if is_onnx or wanted is None else folder,
         data=source.samples,
@@ -111,18 +116,21 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     if layout is None:
         raise Unsupported(
             f"The model cannot become ONNX, and no layout serves a {found.format} model itself: {opened.reason}",
-            where=str(copy.path),
+            where=str(copy.path or copy.title),
         )
     report(Progress("layout", note=layout))
-    model = folder / MODEL_FILE if ready else opened.kept or copy.path
-    source_digest = choose.digest(copy.path)
+    model = folder / MODEL_FILE if ready else opened.kept or copy.path or own
+    digest = choose.digest(copy.path or model)
+    # Written by a process that had opened the user's model; of a trusted one nobody can say more than its user did.
     if opened.exported is not None:
-        scan.require_clean(scan.scan(model))  # written by a process that had opened the user's model
+        scan.require_clean(scan.scan(model))
+    elif opened.kept is not None and verdict.verdict == "clean":
+        choose.judge(Found(own_format, model))
     content = Content(ONNX if ready else own_format, model, opened.asked.signature, source.task)
     target.LAYOUTS[layout].write(folder, content)
     labels = _copy_labels(source.labels, folder)
     proven, golden = parity.prove(
-        opened.asked, folder, exported=opened.exported is not None, where=str(copy.path), report=report
+        opened.asked, folder, exported=opened.exported is not None, where=str(copy.path or copy.title), report=report
     )
     manifest = Manifest(
         name=source.name,
@@ -135,9 +143,9 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         parity=proven,
         golden=golden,
         files=archive.entries(folder, list_files(folder)),
-        provenance=Provenance(source=found.path.name, source_sha256=source_digest),
+        provenance=Provenance(source=found.title, source_sha256=digest),
         versions=versions(),
-        metadata={**_facts(opened, found.format), **source.metadata},
+        metadata={**_facts(opened, found.format), **({TRUSTED: excused} if excused else {}), **source.metadata},
     )
     return build(folder, manifest, work, store, report)
 

@@ -160,28 +160,26 @@ def _package(project: Project, outcome: Outcome, report: Report) -> str:
 
 
 def _source(project: Project, model: Path) -> ModelSource:
-    from cloudmodel.cli.commands.package import onnx_source
+    from cloudmodel.cli.commands.package import described
 
-    return onnx_source(project, model)
+    return described(project, model)
 
 
 def _model(project: Project, folder: Path, report: Report) -> tuple[Path, Source | None]:
     """The ONNX file that the search starts from, and the PyTorch model behind it where the project names a factory."""
     from cloudmodel.cli.commands.package import model_source
-    from cloudmodel.formats.choose import find
-    from cloudmodel.settings.fields import MODULE_FACTORY
+    from cloudmodel.formats import choose, opening
+    from cloudmodel.formats.onnx import FORMAT
+    from cloudmodel.formats.original import Job
+    from cloudmodel.formats.signatures import as_tensors
 
-    if not MODULE_FACTORY.fullmatch(project.model.source):
-        return find(model_source(project).source).path, None
-    from cloudmodel.formats.factory import Source
-    from cloudmodel.formats.model import Signature, Tensor
-    from cloudmodel.optimize.source_export import export_source
-
-    weights = project.folder / project.model.weights if project.model.weights else None
-    source = Source(project.folder, project.model.source, weights)
-    inputs = tuple(Tensor(name=each.name, dtype=each.dtype, shape=each.shape) for each in project.model.inputs)
-    exported = export_source(source, Signature(inputs=inputs, outputs=()), folder, report=report)
-    return Path(exported.model), source
+    model = model_source(project)
+    found = choose.find(model.source, model.format)
+    if found.format == FORMAT and found.path is not None:
+        return found.path, None
+    choose.judge(found)
+    job = Job(found.format, found.path, as_tensors(model.inputs), found.source)
+    return opening.export(job, folder, report=report).model, found.source
 
 
 def _gate_error(document: dict[str, Any]) -> Exception:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +13,29 @@ from cloudmodel.cli import options
 from cloudmodel.cli.context import PRIVATE, Context
 
 if TYPE_CHECKING:
+    from cloudmodel.formats.factory import Source
     from cloudmodel.serving.package import ModelSource
     from cloudmodel.settings.model import Project
 
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def digests(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Whole digests only: a prefix would be somebody else's file one day."""
+    for value in values:
+        if not DIGEST.fullmatch(value):
+            raise click.BadParameter(f"{value!r} is not sha256: and 64 hexadecimal digits")
+    return values
+
+
 @options.verb("package", exits=(3, 12, 14, 15))
 @click.option("--push", is_flag=True, help="Also put it where `bundles` in cloudmodel.yaml says.")
+@click.option("--trust", multiple=True, metavar="DIGEST", callback=digests,
+              help="Load a file that the scan does not call clean, by its sha256:… as `scan` prints it.")  # fmt: skip
 @click.option("--sign", type=click.Path(path_type=Path), metavar="KEY", help="Sign it with this private key (PEM).")
 @click.option("--register", is_flag=True, help="Push it, and register it in SageMaker's model registry.")
-def command(context: Context, push: bool, sign: Path | None, register: bool) -> None:
+def command(context: Context, push: bool, trust: tuple[str, ...], sign: Path | None, register: bool) -> None:
     """Scan, load and export the model, prove parity, and keep the bundle by its digest."""
     from cloudmodel.bundle import signing
     from cloudmodel.cli import bundles
@@ -34,7 +50,7 @@ def command(context: Context, push: bool, sign: Path | None, register: bool) -> 
     if sign:
         signing.require_private_key(sign)  # a key that is none is found before the work and not after it
     with reporting(debug=context.debug) as report:
-        packaged = package(model_source(project), bundles.store(project), report)
+        packaged = package(replace(model_source(project), trust=trust), bundles.store(project), report)
     kept = bundles.store(project)
     if sign:
         kept.attach(packaged.digest, signing.sign(packaged.manifest, sign))
@@ -61,24 +77,23 @@ def command(context: Context, push: bool, sign: Path | None, register: bool) -> 
 
 
 def model_source(project: Project) -> ModelSource:
-    """What cloudmodel.yaml says of the model, with paths from the project's folder. Raises Unsupported."""
-    from cloudmodel.core.errors import Unsupported
+    """What cloudmodel.yaml says of the model, with paths from the project's folder. Raises what the registry does."""
+    from cloudmodel.formats.factory import Source
     from cloudmodel.serving import registry
+    from cloudmodel.settings.fields import MODULE_FACTORY
 
-    if project.model.format not in ("auto", "onnx"):
-        raise Unsupported(
-            f"format {project.model.format} is not taken yet",
-            where=f"{project.folder / 'cloudmodel.yaml'}: model.format",
-            hint="export the model to ONNX and leave the format out",
-        )
     source = project.model.source
+    if MODULE_FACTORY.fullmatch(source):
+        weights = project.folder / project.model.weights if project.model.weights else None
+        factory = Source(project.folder, source, weights)
+        return replace(described(project, factory), format=project.model.format)
     if registry.names_a_package(source):
-        return onnx_source(project, registry.fetch(source, project.folder / PRIVATE / "caches" / "model-packages"))
-    return onnx_source(project, project.folder / source)
+        return described(project, registry.fetch(source, project.folder / PRIVATE / "caches" / "model-packages"))
+    return replace(described(project, project.folder / source), format=project.model.format)
 
 
-def onnx_source(project: Project, model: Path) -> ModelSource:
-    """An ONNX file, with all that cloudmodel.yaml says of the model besides its source."""
+def described(project: Project, model: Path | Source) -> ModelSource:
+    """A model, with all that cloudmodel.yaml says of it besides its source and format."""
     from cloudmodel.serving.package import ModelSource
 
     held_out = project.folder / project.evaluate.data if project.evaluate else None

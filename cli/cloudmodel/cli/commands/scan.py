@@ -18,7 +18,7 @@ COLOURS = {"clean": "green", "unsafe": "red", "unknown": "yellow"}
 def command(context: Context, paths: tuple[Path, ...]) -> None:
     """Look at model files, and every file of a folder, without loading them. Ends with 0 only where all are clean."""
     from cloudmodel.cli.output import emit, say
-    from cloudmodel.formats.scan import scan_paths
+    from cloudmodel.formats.scan import scan_paths, trust_hint
 
     found = scan_paths(paths)
     if context.json:
@@ -28,6 +28,8 @@ def command(context: Context, paths: tuple[Path, ...]) -> None:
             say(f"{file.verdict:<8} {file.path} ({file.format})", fg=COLOURS[file.verdict])
             for finding in file.findings:
                 say(f"         {finding.rule} at {finding.location}: {finding.detail}")
+            if hint := trust_hint(file):
+                say(f"         {hint}")
         if not found.files:
             say("no file to scan")
     if found.verdict != "clean":

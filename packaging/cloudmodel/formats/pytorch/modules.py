@@ -79,6 +79,13 @@ def call(module: Module, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return found
 
 
+def answer(module: Module, request: Arrays, signature: Signature) -> dict[str, NDArray[Any]]:
+    """Every output to one request, by name. Raises what `call` raises."""
+    with torch.no_grad():
+        found = call(module, tensors(request, signature))
+    return dict(zip(output_names(signature, len(found)), [each.numpy(force=True) for each in found], strict=True))
+
+
 def answers(module: Module, arrays: Arrays, signature: Signature, batch: int = 256) -> dict[str, NDArray[Any]]:
     """Every output to all rows, by the signature's names, computed in evaluation mode."""
     was_training = module.training

@@ -22,7 +22,7 @@ PARALLEL = "module."
 """What DataParallel writes before every name."""
 
 
-def load(source: Source) -> Module:
+def load(source: Source, *, trusted: bool = False) -> Module:
     """The model in evaluation mode, on the CPU.
 
     Raises ProjectInvalid where the factory fails or makes no module, or the weights fit another model; UnsafeModel
@@ -30,7 +30,7 @@ def load(source: Source) -> Module:
     """
     module = build(source.factory or "", source.folder)
     if source.weights is not None:
-        fill(module, read_weights(source.folder / source.weights), where=str(source.weights))
+        fill(module, read_weights(source.folder / source.weights, trusted=trusted), where=str(source.weights))
     return module.eval()
 
 
@@ -52,8 +52,9 @@ def build(factory: str, folder: Path) -> Module:
     return module.cpu().float().eval()
 
 
-def read_weights(path: Path) -> Mapping[str, Any]:
-    """Tensors by name, from safetensors or a file of torch.save, read without running any code from it.
+def read_weights(path: Path, *, trusted: bool = False) -> Mapping[str, Any]:
+    """Tensors by name, from safetensors or a file of torch.save, read without running any code from it unless it is
+    `trusted`.
 
     A checkpoint that holds the state dict under one of WRAPPERS is taken apart. Raises UnsafeModel, ModelUnreadable,
     ProjectInvalid.
@@ -68,7 +69,7 @@ def read_weights(path: Path) -> Mapping[str, Any]:
         except Exception as error:
             raise ModelUnreadable(f"safetensors cannot read it: {line(error)}", where=str(path)) from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=not trusted)
     except pickle.UnpicklingError as error:
         raise UnsafeModel(
             f"The weights hold more than tensors: {line(error, 200)}",

@@ -1,0 +1,1 @@
+"""scikit-learn: fitted estimators, how they are asked, and their export to ONNX."""

@@ -1,0 +1,111 @@
+"""PyTorch in each of its forms becomes ONNX, and the manifest says how; what remembers or is no model is refused."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import torch_nets
+from cloudmodel.bundle.archive import extract
+from cloudmodel.bundle.store import open_store
+from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, UnsafeModel, Unsupported
+from cloudmodel.formats.factory import Source
+from cloudmodel.serving.package import ModelSource, Packaged, package
+
+FACTORIES = Path(torch_nets.__file__).parent
+VECTOR = [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
+
+
+def packed(folder: Path, source: Path | Source, **more: Any) -> Packaged:
+    return package(ModelSource("net", source, **{"inputs": VECTOR, **more}), open_store("store", base=folder))
+
+
+def script(module: Any, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(module.eval(), torch.zeros(2, 4), check_trace=False), path)
+    return path
+
+
+class Counting(torch.nn.Module):  # type: ignore[misc]
+    """It adds how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("asked", torch.zeros(1))
+
+    def forward(self, x: Any) -> Any:
+        self.asked += 1
+        return x + self.asked
+
+
+def test_weights_and_their_factory(tmp_path: Path) -> None:
+    state = torch_nets.branching().state_dict()
+    save_file(state, tmp_path / "net.safetensors")
+    manifest = packed(tmp_path, Source(FACTORIES, "torch_nets:branching", tmp_path / "net.safetensors")).manifest
+    assert (manifest.format, manifest.layout) == ("safetensors", "onnxruntime")
+    assert manifest.provenance.source == "torch_nets:branching"
+    export = manifest.metadata["export"]
+    # torch.export refuses its control flow, the trace takes it; which is told.
+    assert export["exporter"] == "torchscript"
+    assert export["reason"].startswith("dynamo: ")
+    assert manifest.metadata["original"]["class"] == "Branching"
+    assert [tensor.shape for tensor in manifest.signature.outputs] == [("rows", 2)]
+
+
+def test_a_program_of_torch_export_says_itself_what_it_takes(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    shapes = ({0: torch.export.Dim("rows")},)
+    torch.export.save(torch.export.export(net, (torch.zeros(2, 4),), dynamic_shapes=shapes), tmp_path / "net.pt2")
+    packaged = packed(tmp_path, tmp_path / "net.pt2", inputs=())
+    (tensor,) = packaged.manifest.signature.inputs
+    assert (tensor.dtype, tensor.shape[1]) == ("float32", 4)
+    assert isinstance(tensor.shape[0], str)
+    assert packaged.manifest.metadata["export"]["exporter"] == "dynamo"
+    extract(packaged.archive, tmp_path / "bundle")
+    with (
+        np.load(tmp_path / "bundle/golden/request.npz") as request,
+        np.load(tmp_path / "bundle/golden/answer.npz") as answer,
+    ):
+        expected = net(torch.from_numpy(request[tensor.name])).detach().numpy()
+        np.testing.assert_allclose(answer["output"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_torchscript_needs_no_python_and_is_asked_on_real_rows(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(-1))
+    np.savez(tmp_path / "rows.npz", x=np.arange(40, dtype=np.float32).reshape(10, 4))
+    packaged = packed(tmp_path, script(net, tmp_path / "net.pt"), samples=tmp_path / "rows.npz")
+    assert packaged.manifest.format == "torchscript"
+    assert packaged.manifest.metadata["export"]["exporter"] == "torchscript"
+    extract(packaged.archive, tmp_path / "bundle")
+    with np.load(tmp_path / "bundle/golden/request.npz") as request:
+        assert request["x"].tolist() == [[0, 1, 2, 3]]
+
+
+def test_what_is_no_whole_model_or_cannot_be_served_says_what_to_do(tmp_path: Path) -> None:
+    torch.save(torch_nets.branching().state_dict(), tmp_path / "state.pt")
+    torch.save({"code": torch.nn.Linear}, tmp_path / "class.pt")
+    counting = script(Counting(), tmp_path / "counting.pt")
+    cases: list[tuple[Path | Source, dict[str, Any], type[CloudmodelError], str]] = [
+        (tmp_path / "state.pt", {}, ProjectInvalid, "weights, and not the model"),
+        (counting, {"inputs": ()}, ProjectInvalid, "does not say what its model takes"),
+        (counting, {}, Unsupported, "answers the same request otherwise"),
+        (tmp_path / "state.pt", {"format": "keras"}, ProjectInvalid, "not keras"),
+        (
+            Source(FACTORIES, "torch_nets:branching", tmp_path / "class.pt"),
+            {},
+            UnsafeModel,
+            "more than tensors|torch.nn",
+        ),
+    ]
+    for source, more, error, words in cases:
+        with pytest.raises(error, match=words) as caught:
+            packed(tmp_path, source, **more)
+        assert caught.value.hint or error is Unsupported
+        assert "cloudmodel-package-" not in f"{caught.value} {caught.value.where}"
