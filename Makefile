@@ -8,7 +8,7 @@ EDITABLE := $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation 
 PULUMI := github.com/pulumi/pulumi
 PULUMI_VERSION := $(PULUMI)/sdk/v3/go/common/version.Version
 
-.PHONY: demo test engine check lint types floors lock replace-paths campaign golden smoke-aws changelog clean
+.PHONY: demo test engine actionlint check lint types floors lock replace-paths campaign golden smoke-aws changelog clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,7 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.test
 	@$(MAKE) --no-print-directory engine || echo "make test: goes on without Pulumi's command line"
+	@$(MAKE) --no-print-directory actionlint || echo "make test: goes on without actionlint"
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Pulumi's own command line in the version of tools/go.mod, which the tests of the official engine run. Go keeps what it
@@ -38,6 +39,15 @@ engine: | $(BIN)/python
 $(BIN)/pulumi: tools/go.mod tools/go.sum | $(BIN)/python
 	cd tools && go build -o $(CURDIR)/$@ -ldflags "-X $(PULUMI_VERSION)=$$(go list -m -f '{{.Version}}' $(PULUMI)/pkg/v3)" \
 	  $(PULUMI)/pkg/v3/cmd/pulumi
+
+# The judge of the workflows that `ci init github` writes. A module of its own: it and Pulumi ask for two versions of one
+# YAML library.
+actionlint: | $(BIN)/python
+	@if command -v go > /dev/null; then $(MAKE) --no-print-directory $(BIN)/actionlint; \
+	else echo "make actionlint: there is no Go here to build it with"; fi
+
+$(BIN)/actionlint: tools/actionlint/go.mod tools/actionlint/go.sum | $(BIN)/python
+	cd tools/actionlint && go build -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from terraform import VARIABLE, mirror
 
 NEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "official_engine": (lambda: shutil.which("pulumi"), "no pulumi here (`make engine` builds it with Go)"),
+    "actionlint": (lambda: shutil.which("actionlint"), "no actionlint here (`make actionlint` builds it with Go)"),
     "terraform": (mirror, f"no terraform here, or {VARIABLE} names no mirror that holds its AWS provider"),
 }
 """By marker: what finds the program, and what is said where there is none."""

@@ -50,6 +50,18 @@ def test_a_bundle_comes_back_by_its_digest(store: BundleStore, packed: Path) -> 
     assert store.put(packed) == digest
 
 
+def test_what_was_made_here_needs_no_store_that_answers(packed: Path, tmp_path: Path, client: Any) -> None:
+    base = tmp_path / "project"
+    made, shared = (open_store(place, base=base, client=client) for place in (".cloudmodel/bundles", "s3://nowhere/x"))
+    digest = made.put(packed)
+    made.attach(digest, b"signature")
+    assert shared.get(digest).read_bytes() == packed.read_bytes()
+    assert shared.signature(digest) == b"signature"
+    shared.get(digest).write_bytes(b"changed")
+    with pytest.raises(UsageError, match="no such bucket"):
+        shared.get(digest)
+
+
 def test_the_newest_is_the_last_that_was_put_under_its_name(store: BundleStore, packed: Path, tmp_path: Path) -> None:
     assert store.newest("first") is None
     first = store.put(packed)

@@ -17,6 +17,7 @@ from cloudmodel.core.errors import Cancelled, OperationFailed, StackLocked, Stat
 from cloudmodel.core.resource import DiffKind
 from cloudmodel.deploy.engines import Options, Update
 from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.engine.lock import Owner
 from cloudmodel.engine.step import Change, Diagnostic, Events, Op, Phase, Step, StepEvent
 
 ROOT = "urn:pulumi:local::digits"
@@ -121,6 +122,13 @@ class FakeEngine:
 
     def verify_state(self) -> tuple[str, ...]:
         return ("models stands before its parent",) if self.scenario == "corrupt" else ()
+
+    def holder(self) -> Owner | None:
+        held = Owner("41", 1, "anna", "build-7", 4711, "up", "2026-11-29T03:00:00+00:00", "", "")
+        return held if self.scenario == "held" else None
+
+    def pending(self) -> tuple[str, ...]:
+        return (f"creating {MODELS.urn}",) if self.scenario == "held" else ()
 
     def unlock(self, lock_id: str) -> None:
         self.calls.append(("unlock", lock_id))

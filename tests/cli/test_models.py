@@ -221,4 +221,4 @@ def test_diff_of_a_bundle_with_itself_and_with_its_path(cli: Any, bundle: dict[s
     assert document["before"] == document["after"]
     assert document["before"]["digest"] == bundle["digest"]
     assert (document["signature"], document["breaking"], document["facts"]) == ([], False, {})
-    assert "callers   compatible" in cli("diff", bundle["digest"], bundle["bundle"]).out
+    assert "callers    compatible" in cli("diff", bundle["digest"], bundle["bundle"]).out

@@ -176,6 +176,16 @@ def test_a_state_that_contradicts_itself_is_told(cli: Any, project: Path, fleet:
     assert ran.json["details"]["problems"] == ["models stands before its parent"]
 
 
+def test_verify_tells_who_holds_the_state_and_what_was_begun(cli: Any, project: Path, fleet: Any) -> None:
+    assert cli("state", "verify").out.endswith("lock: none\npending: none\n")
+    fleet.scenario = "held"
+    told = cli("state", "verify", "-j").json
+    assert told["lock"]["owner"] == "anna" and told["pending"] == [
+        "creating urn:pulumi:local::digits::aws:s3/bucket:Bucket::models"
+    ]
+    assert "lock: up by anna on build-7 (pid 4711)" in cli("state", "verify").out
+
+
 def test_unlock_names_the_lock(cli: Any, project: Path, fleet: Any) -> None:
     assert cli("state", "unlock", "--id", "41").code == 0
     assert fleet.calls == [("unlock", "41")]

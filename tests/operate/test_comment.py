@@ -57,7 +57,8 @@ def preview() -> dict[str, Any]:
 def diff() -> dict[str, Any]:
     return {
         "schema": "cloudmodel.diff/1", "breaking": True,
-        "before": {"digest": OLD, "size_bytes": 89_028}, "after": {"digest": NEW, "size_bytes": 29_657},
+        "before": {"digest": OLD, "size_bytes": 89_028, "signed": True},
+        "after": {"digest": NEW, "size_bytes": 29_657, "signed": False},
         "signature": [{"side": "input", "name": "image", "change": "dtype", "before": "float32", "after": "int8",
                        "breaking": True}],
         "facts": {"labels": {"before": "labels.txt", "after": None}},
@@ -130,6 +131,7 @@ def test_verdict_and_totals_come_first_and_then_what_a_reviewer_asks(told: Calla
         f"- bundle `{OLD}` → `{NEW}`",
         "- size 89,028 → 29,657 bytes (-66.7 %)",
         "- callers: **breaking**",
+        "- **not signed any more**",
         "    - `input` `image` `dtype`: `float32` → `int8` (**breaking**)",
         "- precision `float32` 100.0 % → `int8` 95.0 %, `float32` 5.0 %",
         f"- proven after: `accuracy` 0.9900, change {DELTA}, fidelity 0.9987, 1.55 [1.5, 1.6] times as fast",
@@ -160,7 +162,7 @@ def test_no_change_drift_a_refusal_and_a_command_that_wrote_nothing(told: Callab
     drifted = told(drift())
     assert "**Drift**" in drifted and "- `alarms`: `tags`" in drifted and "`serves another image`" in drifted
     refused = told(error(), {})
-    assert "**Refused** (exit code 15)" in refused and "the gate was missed" in refused
+    assert "**No plan** · **`error` failed** (exit code 15)" in refused and "the gate was missed" in refused
     assert "next: cloudmodel optimize" in refused and "1: its command wrote no document" in refused
 
 
@@ -260,7 +262,7 @@ def test_what_is_too_long_is_cut_in_its_middle(told: Callable[..., str]) -> None
     text = told(many, diff(), failed)
     assert len(text.encode()) <= LONGEST
     assert text.count("lines are left out here") == 3
-    for seen in ("topic-00000-ü", "topic-04999-ü", "- `warning 4999`", "line 0 ", "**Refused**", "</details>"):
+    for seen in ("topic-00000-ü", "topic-04999-ü", "- `warning 4999`", "line 0 ", "**`error` failed**", "</details>"):
         assert seen in text
     alone = told(many | {"warnings": []})
     assert LONGEST - 1500 < len(alone.encode()) <= LONGEST, "what there is room for is told"

@@ -21,11 +21,13 @@ from cloudmodel.deploy.late import tell_late
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.surroundings import (
     RememberedCloud,
+    begun,
     binding,
     cloud_at,
     environment,
     expected,
     importable,
+    require_kept,
     script,
     shown,
 )
@@ -102,6 +104,7 @@ class EmbeddedEngine:
             return expected(outcome, options)
 
     def up(self, options: Options, events: Events) -> Outcome:
+        require_kept(self._project, self._settings)
         with self._recorded("up", options) as journal, self._session(journal.state, options, events) as session:
             plan = self._plan(session, journal, options)
             if not journal.state.resources:
@@ -219,6 +222,9 @@ class EmbeddedEngine:
 
     def verify_state(self) -> tuple[str, ...]:
         return self._folder.verify()
+
+    def pending(self) -> tuple[str, ...]:
+        return begun(self._folder.load())
 
     def unlock(self, lock_id: str) -> None:
         self._folder.unlock(lock_id)

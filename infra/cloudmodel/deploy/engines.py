@@ -89,5 +89,9 @@ class Engine(Protocol):
         """Put a state in the place of the one that is lost: what the program asks for, as far as it stands."""
 
     def verify_state(self) -> tuple[str, ...]: ...
+
+    def pending(self) -> tuple[str, ...]:
+        """What a run began whose end is not recorded, such as `creating URN`."""
+
     def unlock(self, lock_id: str) -> None: ...
     def remove(self, *, force: bool = False) -> None: ...

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.core.errors import ProjectInvalid, UnexpectedChanges, UsageError
+from cloudmodel.bundle.store import AGAIN, MADE, open_store
+from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, UnexpectedChanges, UsageError
 from cloudmodel.core.files import write_text
 from cloudmodel.deploy.binding import Binding, program_digest, settings_digest, tool_version
 from cloudmodel.deploy.engines import Options
@@ -47,13 +48,29 @@ def binding(
         served = variants(project, settings)
         bundle = " ".join(each.bundle.digest for each in served)
         image = " ".join(each.image.uri for each in served)
-    except UsageError:
+    except CloudmodelError:
         pass  # the program says so itself; destroy and refresh need none
     return Binding(
         project=project.pulumi_name, stack=stack, target=settings.target, engine=engine, region=settings.region,
         cloud=cloud, version=tool_version(), program=program_digest(project.folder), settings=settings_digest(settings),
         bundle=bundle, image=image, account=account, state=fingerprint(state),
     )  # fmt: skip
+
+
+def require_kept(project: Project, settings: StackSettings) -> None:
+    """Raise UsageError where a pinned bundle is on this machine and not in the store that others deploy from: going
+    back to it later would need this machine."""
+    made, shared = open_store(str(MADE), base=project.folder), open_store(project.bundles, base=project.folder)
+    for digest in {each.bundle for each in settings.served if each.bundle}:
+        if made.has(digest) and not shared.has(digest):
+            raise UsageError(
+                f"the bundle {digest} is on this machine only", where=project.bundles, hint=f"{AGAIN} {digest}"
+            )
+
+
+def begun(state: State) -> tuple[str, ...]:
+    """The pending operations of a state, in words."""
+    return tuple(f"{operation.kind} {operation.resource.urn}" for operation in state.pending)
 
 
 class RememberedCloud:

@@ -121,6 +121,27 @@ def read_files(archive: Path, names: Collection[str]) -> dict[str, bytes]:
     return found
 
 
+def extract_file(archive: Path, name: str, target: Path) -> Path:
+    """Write one file of a bundle, however large, to `target`, which it returns; what lies behind it is not read.
+
+    Raises UnsafeModel, UsageError, and BundleChanged for one that is missing or not as the manifest says.
+    """
+    with _opened(archive, DEFAULT_BUDGET) as source:
+        members = tar.walk(source, DEFAULT_BUDGET)
+        listed = {entry.path: entry.sha256 for entry in _first(members, source).files}
+        for member, content in members:
+            if member.name == name and not member.folder:
+                digest = hashlib.sha256()
+                with target.open("xb") as file:
+                    for piece in content:
+                        digest.update(piece)
+                        file.write(piece)
+                if digest.hexdigest() == listed.get(name):
+                    return target
+                break
+    raise BundleChanged(f"{name} changed since the bundle was built", where=str(archive), hint=REBUILD)
+
+
 def extract(archive: Path, folder: Path, *, budget: tar.Budget = DEFAULT_BUDGET, report: Report = silent) -> Manifest:
     """Unpack a bundle into `folder`, which must be new or empty, and hold every file against the manifest.
 

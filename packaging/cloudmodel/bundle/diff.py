@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloudmodel.bundle.manifest import OPTIMIZATION, Manifest, Signature, Tensor
 
 Side = Literal["input", "output"]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Interval(_Checked):
+    low: Number
+    mid: Number
+    high: Number
+
+
+class _Proof(_Checked):
+    """What `optimize` proved of a bundle against its own original."""
+
+    metric: Annotated[str, Field(max_length=200)]
+    value: Number
+    delta: _Interval
+    fidelity: Number | None = None
+    latency_ratio: _Interval
 
 
 def diff(before: Manifest, after: Manifest) -> dict[str, Any]:
@@ -88,10 +111,10 @@ def _names(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, lis
 
 
 def _proven(manifest: Manifest) -> dict[str, Any] | None:
-    """The manifest of a stranger may hold anything there: what is no mapping counts as not proven."""
+    """The manifest of a stranger may hold anything there: what has not the form of a proof counts as not proven."""
     found = manifest.metadata.get(OPTIMIZATION)
     gate, latency = (found.get("gate"), found.get("latency")) if isinstance(found, dict) else (None, None)
-    if not isinstance(gate, dict) or not isinstance(latency, dict):
+    try:
+        return _Proof.model_validate({**gate, "latency_ratio": latency["ratio"]}).model_dump()  # type: ignore[dict-item,index]
+    except (ValidationError, KeyError, TypeError):
         return None
-    return {**{key: gate.get(key) for key in ("metric", "value", "delta", "fidelity")},
-            "latency_ratio": latency.get("ratio")}  # fmt: skip

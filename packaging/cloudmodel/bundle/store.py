@@ -28,6 +28,8 @@ from cloudmodel.core.errors import (
 from cloudmodel.core.naming import DIGEST
 
 CACHE = Path(".cloudmodel") / "caches" / "bundles"
+MADE = Path(".cloudmodel") / "bundles"
+"""Where this machine keeps the bundles that it makes."""
 SINGLE_PUT = 5 * (1 << 30)  # S3's limit of one PutObject
 PART = 64 << 20
 AGAIN = "cloudmodel package --push"
@@ -66,7 +68,7 @@ def open_store(location: str, *, base: Path, client: Any = None) -> BundleStore:
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         if not bucket:
             raise ProjectInvalid("A bundle store needs a bucket: s3://bucket/prefix", where=f"bundles: {location}")
-        return S3Store(location, bucket, prefix.strip("/"), base / CACHE, client)
+        return S3Store(location, bucket, prefix.strip("/"), base, client)
     if "://" in location:
         raise ProjectInvalid(
             f"Bundles are not kept at {location!r}", where="bundles", hint="give a folder or s3://bucket/prefix"
@@ -121,13 +123,15 @@ class FolderStore:
 
 
 class S3Store:
-    """A store under an S3 prefix; what was fetched stays in `cache`."""
+    """A store under an S3 prefix, with what was fetched from it and what was made here in folders of `base`: a digest
+    names the same bytes wherever they lie."""
 
-    def __init__(self, location: str, bucket: str, prefix: str, cache: Path, client: Any) -> None:
+    def __init__(self, location: str, bucket: str, prefix: str, base: Path, client: Any) -> None:
         self.location = location
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._cache = FolderStore(cache)
+        self._cache = FolderStore(base / CACHE)
+        self._made = FolderStore(base / MADE)
         self._given = client
 
     def put(self, archive: Path) -> str:
@@ -141,10 +145,11 @@ class S3Store:
         return digest
 
     def get(self, digest: str) -> Path:
+        for place in (self._cache, self._made):
+            if place.has(digest):
+                with contextlib.suppress(BundleChanged):  # a damaged one is fetched again
+                    return place.get(digest)
         path = self._cache._path(digest)
-        if path.exists():
-            with contextlib.suppress(BundleChanged):  # a damaged cache is fetched again
-                return self._cache.get(digest)
         with self._errors():
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key(digest))
@@ -172,6 +177,8 @@ class S3Store:
             self._client.put_object(Bucket=self._bucket, Key=self._key(digest) + signing.SUFFIX, Body=signature)
 
     def signature(self, digest: str) -> bytes | None:
+        if made := self._made.signature(digest):
+            return made
         with self._errors():
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key(digest) + signing.SUFFIX)

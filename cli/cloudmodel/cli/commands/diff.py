@@ -19,22 +19,33 @@ def command(context: Context, before: str, after: str) -> None:
     """Say what changed from the first bundle to the second (paths or digests): signature, files, versions, proofs."""
     from cloudmodel.bundle.archive import read_folder, read_manifest
     from cloudmodel.bundle.diff import diff
+    from cloudmodel.bundle.precision import shares
     from cloudmodel.cli import bundles
     from cloudmodel.cli.output import emit, say
 
-    paths = [bundles.find(context, each) for each in (before, after)]
-    old, new = (read_folder(path) if path.is_dir() else read_manifest(path) for path in paths)
-    document = {**{key: _named(path) for key, path in zip(("before", "after"), paths, strict=True)}, **diff(old, new)}
+    found = [bundles.find_signed(context, each) for each in (before, after)]
+    old, new = (read_folder(path) if path.is_dir() else read_manifest(path) for path, _ in found)
+    weights = [shares(path, manifest) for (path, _), manifest in zip(found, (old, new), strict=True)]
+    document = {
+        **{key: _named(*each) for key, each in zip(("before", "after"), found, strict=True)},
+        **diff(old, new),
+        "precision": dict(zip(("before", "after"), weights, strict=True)),
+    }
     if context.json:
         emit("diff", document)
     else:
         say(_text(document))
 
 
-def _named(path: Path) -> dict[str, Any]:
+def _named(path: Path, signature: bytes | None) -> dict[str, Any]:
+    """`signed` says that there is a signature; whose, `verify --key` tells."""
     from cloudmodel.cli import bundles
 
-    return {"digest": bundles.digest_of(path), "size_bytes": bundles.size_of(path)}
+    return {
+        "digest": bundles.digest_of(path),
+        "size_bytes": bundles.size_of(path),
+        "signed": signature is not None,
+    }
 
 
 def _text(document: dict[str, Any]) -> str:
@@ -47,10 +58,13 @@ def _text(document: dict[str, Any]) -> str:
         ("size", f"{old['size_bytes']:,} -> {new['size_bytes']:,} bytes"),
         ("callers", "BREAKING" if document["breaking"] else "compatible"),
     ]
+    if old["signed"] != new["signed"]:
+        facts.append(("signed", f"{'yes' if old['signed'] else 'no'} -> {'yes' if new['signed'] else 'no'}"))
     for each in document["signature"]:
         mark = "breaking" if each["breaking"] else "compatible"
         what = f"{each['side']} {each['name']}".strip()
         facts.append(("", f"{what} {each['change']}: {each['before']} -> {each['after']} ({mark})"))
+    facts.append(("precision", " -> ".join(_shares(document["precision"][key]) for key in ("before", "after"))))
     for key, value in document["facts"].items():
         facts.append((key, f"{json.dumps(value['before'])} -> {json.dumps(value['after'])}"))
     for key in ("files", "versions"):
@@ -60,3 +74,9 @@ def _text(document: dict[str, Any]) -> str:
         if value is not None:
             facts.append((f"proven {key}", json.dumps(value, sort_keys=True)))
     return bundles.facts_table(facts)
+
+
+def _shares(found: dict[str, float] | None) -> str:
+    """`int8 95.0 %, float32 5.0 %`"""
+    ordered = sorted((found or {}).items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered) or "unknown"

@@ -30,13 +30,17 @@ def digests(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
 
 
 @options.verb("package", exits=(3, 12, 14, 15))
+@click.argument("bundle", metavar="[BUNDLE]", required=False)
 @click.option("--push", is_flag=True, help="Also put it where `bundles` in cloudmodel.yaml says.")
 @click.option("--trust", multiple=True, metavar="DIGEST", callback=digests,
               help="Load a file that the scan does not call clean, by its sha256:… as `scan` prints it.")  # fmt: skip
 @click.option("--sign", type=click.Path(path_type=Path), metavar="KEY", help="Sign it with this private key (PEM).")
 @click.option("--register", is_flag=True, help="Push it, and register it in SageMaker's model registry.")
-def command(context: Context, push: bool, trust: tuple[str, ...], sign: Path | None, register: bool) -> None:
-    """Scan, load and export the model, prove parity, and keep the bundle by its digest."""
+def command(
+    context: Context, bundle: str | None, push: bool, trust: tuple[str, ...], sign: Path | None, register: bool
+) -> None:
+    """Scan, load and export the model, prove parity, and keep the bundle by its digest. With BUNDLE (a path or a
+    digest) nothing is made: that one is verified and pushed."""
     from cloudmodel.bundle import signing
     from cloudmodel.cli import bundles
     from cloudmodel.cli.output import emit, say
@@ -47,6 +51,9 @@ def command(context: Context, push: bool, trust: tuple[str, ...], sign: Path | N
 
     project = context.project()
     private_folder(project.folder / PRIVATE)
+    if bundle is not None:
+        _push(context, project, bundle, alone=push and not (sign or register or trust))
+        return
     if sign:
         signing.require_private_key(sign)  # a key that is none is found before the work and not after it
     with reporting(debug=context.debug) as report:
@@ -74,6 +81,32 @@ def command(context: Context, push: bool, trust: tuple[str, ...], sign: Path | N
         say(f"pushed to {project.bundles}")
     if registered:
         say(f"registered as {registered.arn}" + ("" if registered.made else ", as it was already"))
+
+
+def _push(context: Context, project: Project, reference: str, *, alone: bool) -> None:
+    """Put a bundle that was made before where `bundles` says, with its signature."""
+    from cloudmodel.bundle.archive import verify
+    from cloudmodel.cli import bundles
+    from cloudmodel.cli.output import emit, say
+    from cloudmodel.core.errors import UsageError
+
+    archive, signature = bundles.find_signed(context, reference)
+    if not alone or archive.is_dir():
+        raise UsageError(
+            "a bundle that is made already is pushed, and only as an archive",
+            where=reference,
+            hint=f"cloudmodel package --push {reference}" if not alone else "cloudmodel package --push DIGEST",
+        )
+    manifest = verify(archive)
+    shared = bundles.store(project, shared=True)
+    digest = shared.put(archive)
+    if signature is not None:
+        shared.attach(digest, signature)
+    if context.json:
+        more = {"pushed": project.bundles, "registered": None, "signed": signature is not None}
+        emit("package", {**bundles.as_json(archive, manifest), **more})
+    else:
+        say(f"pushed {digest} to {project.bundles}")
 
 
 def model_source(project: Project) -> ModelSource:

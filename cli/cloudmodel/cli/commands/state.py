@@ -104,7 +104,10 @@ def rebuild(context: Context, stack: str | None, engine: str | None, yes: bool, 
 @options.verb("verify", group=command, exits=(6,))
 @options.on_a_stack
 def verify(context: Context, stack: str | None, engine: str | None) -> None:
-    """Check that the state can be read and does not contradict itself."""
+    """Check that the state can be read and does not contradict itself; say who holds it, and what was begun and has no
+    recorded end. It only reads."""
+    from dataclasses import asdict
+
     from cloudmodel.cli.output import emit, say
     from cloudmodel.core.errors import StateCorrupt
 
@@ -117,10 +120,15 @@ def verify(context: Context, stack: str | None, engine: str | None) -> None:
             hint=f"cloudmodel state import --stack {opened.name} --file BACKUP",
             details={"problems": list(problems)},
         )
+    holder, pending = opened.engine.holder(), opened.engine.pending()
     if context.json:
-        emit("state-verify", {"stack": opened.name, "problems": []})
-    else:
-        say(f"the state of stack {opened.name} holds")
+        lock = asdict(holder) if holder else None
+        emit("state-verify", {"stack": opened.name, "problems": [], "lock": lock, "pending": list(pending)})
+        return
+    say(f"the state of stack {opened.name} holds")
+    say(f"lock: {holder.describe() if holder else 'none'}")
+    for each in pending or ("none",):
+        say(f"pending: {each}")
 
 
 @options.verb("unlock", group=command, exits=(6, 16))

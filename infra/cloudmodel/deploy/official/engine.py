@@ -38,10 +38,12 @@ from cloudmodel.deploy.rebuild import Rebuilt
 from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
 from cloudmodel.deploy.surroundings import (
     RememberedCloud,
+    begun,
     binding,
     cloud_at,
     expected,
     importable,
+    require_kept,
     script,
     shown,
 )
@@ -94,6 +96,7 @@ class OfficialEngine:
             return expected(outcome, options)
 
     def up(self, options: Options, events: Events) -> Outcome:
+        require_kept(self._project, self._settings)
         with self._locked("up"), self._session(options, events) as session:
             self._require_plan(session, options)
             if session.cloud and not session.state.resources:
@@ -223,6 +226,9 @@ class OfficialEngine:
 
     def verify_state(self) -> tuple[str, ...]:
         return integrity.check(self._recorded())
+
+    def pending(self) -> tuple[str, ...]:
+        return begun(self._recorded())
 
     def unlock(self, lock_id: str) -> None:
         self._lock.unlock(lock_id)

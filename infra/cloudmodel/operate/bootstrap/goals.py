@@ -12,8 +12,8 @@ from cloudmodel.operate.bootstrap.setup import AUDIENCES, Setup
 DELETION_WINDOW_DAYS = 30
 ABORT_UPLOADS_DAYS = 7
 KEEP_OLD_STATES_DAYS = 365
-APPLY_SECONDS = 4 * 3600
-"""An apply outlasts the rollout of an endpoint; credentials that end in the middle are the trouble to avoid."""
+APPLY_SECONDS = 6 * 3600
+"""As long as the longest job of GitHub's: credentials that end in the middle of an apply are the trouble to avoid."""
 PLAN_SECONDS = 3600
 
 

@@ -103,16 +103,18 @@ def _verdict(
     drifts: Sequence[Drifted],
     lost: Sequence[str],
 ) -> str:
-    codes = sorted({each.document.code for each in failures if isinstance(each.document, Failed)})
-    if codes:
-        first = f"**Refused** (exit code {', '.join(map(str, codes))})"
-    elif plans:
+    failed = [
+        f"**{code(each.name)} failed** (exit code {each.document.code})"
+        for each in failures
+        if isinstance(each.document, Failed)
+    ]
+    if plans:
         first = "**Changes**" if any(_changes(plan) for plan in plans) else "**No changes**"
     elif drifts:
         first = "**Drift**" if any(each.verdict != "none" for each in drifts) else "**No drift**"
     else:
         first = "**No plan**"
-    more = [_totals(plans)] if plans else []
+    more = [*([_totals(plans)] if plans else []), *failed]
     if any(each.breaking for each in differences):
         more.append("**callers break**")
     if lost:
@@ -153,6 +155,8 @@ def _model(found: Difference) -> Iterator[str]:
     yield f"- bundle {code(found.before.digest or 'unpacked')} → {code(found.after.digest or 'unpacked')}"
     yield f"- size {_sizes(found.before.size_bytes, found.after.size_bytes)}"
     yield f"- callers: {'**breaking**' if found.breaking else 'compatible'}"
+    if found.before.signed != found.after.signed:
+        yield f"- {'signed now' if found.after.signed else '**not signed any more**'}"
     for each in found.signature:
         mark = "**breaking**" if each.breaking else "compatible"
         what = f"{code(each.side)} {code(each.name)} {code(each.change)}" if each.name else code(each.change)

@@ -64,6 +64,7 @@ class Plan(Part):
 class Side(Part):
     digest: str | None
     size_bytes: int
+    signed: bool = False
 
 
 class SignatureChange(Part):

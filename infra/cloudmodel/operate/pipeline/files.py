@@ -1,0 +1,121 @@
+"""The files of a pipeline: where they go, what they hold, and whether somebody has changed them by hand.
+
+The first line of each holds the digest of the rest. What was written here is written again without a word; what was
+changed since is somebody's work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudmodel.core.errors import UsageError
+from cloudmodel.deploy.binding import tool_version
+from cloudmodel.operate.pipeline.facts import Facts
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+HOSTS = ("github", "gitlab")
+PYTHON = "3.12"
+ACTIONS: Mapping[str, str] = {
+    "checkout": "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1",
+    "python": "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0",
+    "upload": "actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f # v7.0.0",
+    "download": "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c # v8.0.1",
+    "credentials": "aws-actions/configure-aws-credentials@e6de054238d6b7531b4efff3b6587d9aade6a06c # v6.2.3",
+}
+"""By commit, as their repositories' tags named them in 2026-11."""
+HEAD = re.compile(rb"# Written by cloudmodel ci init; changed by hand where the rest is not sha256:([0-9a-f]{64})\n")
+INCLUDED = ".gitlab/cloudmodel/*.yml"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the repository. `ours` is false for one that is written only where there is none."""
+
+    path: Path
+    content: bytes
+    ours: bool = True
+
+    @property
+    def kept(self) -> bool:
+        """Whether nothing has to be written."""
+        if not self.ours:
+            return self.path.exists()
+        return self.path.is_file() and self.path.read_bytes() == self.content
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether something stands there that was not written here as it is."""
+        if not self.ours or not self.path.exists():
+            return False
+        found = self.path.read_bytes()
+        head = HEAD.match(found)
+        return head is None or hashlib.sha256(found[head.end() :]).hexdigest().encode() != head[1]
+
+
+def repository(folder: Path) -> Path:
+    """The root of the git repository that `folder` lies in. Raises UsageError."""
+    for each in (folder, *folder.parents):
+        if (each / ".git").exists():
+            return each
+    raise UsageError("the project is in no git repository", where=str(folder), hint="git init")
+
+
+def pipeline_files(host: str, facts: Facts, root: Path) -> list[File]:
+    """The files for one stack on one host."""
+    named = f"{facts.project}-{facts.stack}.yml"
+    rendered = _rendered(f"{host}.yml.j2", facts)
+    head = f"# Written by cloudmodel ci init; changed by hand where the rest is not sha256:{_sha256(rendered)}\n"
+    content = head.encode() + rendered
+    needed = f"# What the pipelines of this project install.\ncloudmodel=={tool_version()}\n"
+    requirements = File(root / facts.folder / "requirements.txt", needed.encode(), ours=False)
+    if host == "github":
+        return [File(root / ".github" / "workflows" / f"cloudmodel-{named}", content), requirements]
+    include = f"include:\n  - local: {INCLUDED}\n".encode()
+    return [
+        File(root / ".gitlab" / "cloudmodel" / named, content),
+        File(root / ".gitlab-ci.yml", include, ours=False),
+        requirements,
+    ]
+
+
+def _rendered(template: str, facts: Facts) -> bytes:
+    text = (files("cloudmodel.operate.pipeline") / "templates" / template).read_text("utf-8")
+    named = {name: getattr(facts, name) for name in (*Facts.__dataclass_fields__, "group", "prefix", "apply_seconds")}
+    return _environment().from_string(text).render(**named, actions=ACTIONS, python=PYTHON).encode()
+
+
+@cache
+def _environment() -> Environment:
+    """Marks of our own: `{{` and `{%` are the hosts'. A missing name is an error; what is filled in was checked."""
+    from jinja2 import Environment, StrictUndefined
+
+    made = Environment(  # noqa: S701  (no HTML)
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters["yaml"] = lambda value: json.dumps(list(value) if isinstance(value, tuple) else value)
+    made.filters["quote"] = shlex.quote
+    return made
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,259 @@
+"""The files of a pipeline, before judges that know the hosts' own rules: actionlint, GitHub's and GitLab's schemas."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from actions import load, scripts
+from cloudmodel.cli.main import answer
+from cloudmodel.localaws.identity import ACCOUNT
+from cloudmodel.operate.bootstrap import advice, goals
+from cloudmodel.operate.bootstrap.setup import GITHUB, GITLAB, Setup, pipeline
+from cloudmodel.operate.pipeline.facts import apply_seconds
+from cloudmodel.provider.sagemaker import GONE_SECONDS, READY_SECONDS
+from cloudmodel.settings.load import load_project, load_stack
+from cloudmodel.settings.model import Existing
+
+BIN = Path(sys.executable).parent
+STACK = """config:
+  cloudmodel:target: {target}
+  aws:region: eu-west-1
+  aws:allowedAccountIds: {accounts}
+{more}"""
+PROJECT = "version: 1\nname: {name}\nmodel: {{source: ../../models/net.onnx}}\n{more}"
+SEARCHES = "evaluate: {data: data/heldout.npz, metric: accuracy}\noptimize: {budget: 90m, train: 'rows:train'}\n"
+ROLLOUT = "  cloudmodel:rollout: {strategy: linear, step: 10, bake: 900}\n  cloudmodel:scaling: {min: 2, max: 4}\n"
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes a project in a repository that has others."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.onnx").touch()
+    monkeypatch.setattr("cloudmodel.cli.context.Context.interactive", False)
+
+    def project(
+        folder: str = "apps/digits", stack: str = "prod", more: str = "", said: str = "", **settings: str
+    ) -> Path:
+        made = tmp_path / folder
+        made.mkdir(parents=True, exist_ok=True)
+        name = made.name.replace("'", "-")
+        (made / "cloudmodel.yaml").write_text(PROJECT.format(name=name, more=said))
+        (made / "Pulumi.yaml").write_text(f"name: {name}\nruntime: python\n")
+        filled = {"target": "aws", "accounts": json.dumps([ACCOUNT]), "more": more} | settings
+        (made / f"Pulumi.{stack}.yaml").write_text(STACK.format(**filled))
+        return made
+
+    return project
+
+
+def init(project: Path, host: str, *words: str, stack: str = "prod") -> int:
+    return answer(["ci", "init", host, "--stack", stack, "-C", str(project), *words])
+
+
+def judged(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def written(make: Make, tmp_path: Path) -> Path:
+    """A repository with three stacks of two projects, on both hosts; returns its root."""
+    for folder, stack, more, said in (
+        ("apps/digits", "prod", ROLLOUT, SEARCHES),
+        ("apps/digits", "dev.eu", "", SEARCHES),
+        ("apps/reviews", "prod", "", ""),
+    ):
+        project = make(folder, stack, more=more, said=said)
+        assert init(project, "github", stack=stack) == 0
+        assert init(project, "gitlab", "--branch", "trunk", "--environment", "live/eu", stack=stack) == 0
+    return tmp_path
+
+
+WORKFLOWS = ["cloudmodel-digits-dev.eu.yml", "cloudmodel-digits-prod.yml", "cloudmodel-reviews-prod.yml"]
+
+
+@pytest.mark.actionlint
+def test_actionlint_finds_nothing(written: Path) -> None:
+    files = sorted((written / ".github/workflows").iterdir())
+    assert [each.name for each in files] == WORKFLOWS
+    judged("actionlint", "-shellcheck=", "-pyflakes=", *files)
+
+
+def test_the_hosts_own_schemas_take_them(written: Path) -> None:
+    check = BIN / "check-jsonschema"
+    judged(check, "--builtin-schema", "vendor.github-workflows", *(written / ".github/workflows").iterdir())
+    gitlab = [*(written / ".gitlab/cloudmodel").iterdir(), written / ".gitlab-ci.yml"]
+    judged(check, "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", *gitlab)
+
+
+class Loader(yaml.SafeLoader):
+    """Knows GitLab's `!reference`."""
+
+
+Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))  # type: ignore[arg-type]
+
+
+def test_a_shell_reads_every_script(written: Path, tmp_path: Path) -> None:
+    found = [text for name in WORKFLOWS for text in scripts(load(written / ".github/workflows" / name))]
+    for file in (written / ".gitlab/cloudmodel").iterdir():
+        for job in yaml.load(file.read_text(), Loader).values():
+            found += [
+                each
+                for key in ("before_script", "script", "after_script")
+                for each in job.get(key, ())
+                if isinstance(each, str)
+            ]
+    assert len(found) > 60
+    for number, text in enumerate(found):
+        (tmp_path / f"{number}.sh").write_text(re.sub(r"\$\{\{.*?\}\}", "", text))
+    judged("bash", "-c", 'for each in "$0"/*.sh; do bash -n "$each" || exit 1; done', tmp_path)
+
+
+def test_jobs_ask_for_the_roles_and_tokens_that_bootstrap_trusts(written: Path) -> None:
+    job = pipeline(GITHUB, "acme/models", "production", "main")
+    setup = Setup("digits", ACCOUNT, "eu-west-1", Existing(), (job,))
+    trusted = advice.pipeline(setup)
+    workflow = load(written / ".github/workflows/cloudmodel-digits-prod.yml")
+    roles = {
+        name: step["with"]["role-to-assume"]
+        for name, each in workflow["jobs"].items()
+        for step in each["steps"]
+        if "role-to-assume" in step.get("with", {})
+    }
+    assert roles == {
+        name: trusted[what]["role"]
+        for name, what in (("preview", "plan"), ("plan", "plan"), ("apply", "apply"), ("drift", "plan"))
+    }
+    on = workflow["on"]
+    assert on["push"]["branches"] == ["main"] and set(on) == {"pull_request", "push", "schedule"}
+    # The subjects of GitHub's tokens: a job with an environment is named by it, others by event or branch.
+    assert [name for name, each in workflow["jobs"].items() if "environment" in each] == ["apply"]
+    assert trusted["apply"]["subjects"] == ["repo:acme/models:environment:" + workflow["jobs"]["apply"]["environment"]]
+    assert trusted["plan"]["subjects"] == ["repo:acme/models:pull_request", "repo:acme/models:ref:refs/heads/main"]
+    text = (written / ".github/workflows/cloudmodel-digits-prod.yml").read_text()
+    assert "secrets." not in text and "AWS_ACCESS_KEY_ID" not in text
+    for step in (step for each in workflow["jobs"].values() for step in each["steps"] if "uses" in step):
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", step["uses"]), "an action is pinned by its commit"
+
+    gitlab = yaml.load((written / ".gitlab/cloudmodel/digits-prod.yml").read_text(), Loader)
+    trusted = advice.pipeline(
+        Setup("digits", ACCOUNT, "eu-west-1", Existing(), (pipeline(GITLAB, "acme/models", "live/eu", "trunk"),))
+    )
+    assert gitlab["digits prod apply"]["variables"]["AWS_ROLE_ARN"] == trusted["apply"]["role"]
+    assert gitlab[".cloudmodel-digits-prod-reads"]["variables"]["AWS_ROLE_ARN"] == trusted["plan"]["role"]
+    assert gitlab["digits prod preview"]["extends"] == ".cloudmodel-digits-prod", "no role for a source branch"
+    for name in ("plan", "apply", "drift"):
+        assert '$CI_COMMIT_BRANCH == "trunk"' in gitlab[f"digits prod {name}"]["rules"][0]["if"]
+
+
+def test_one_group_a_stack_and_nothing_cancels_an_apply(written: Path) -> None:
+    groups = set()
+    for name in WORKFLOWS:
+        concurrency = load(written / ".github/workflows" / name)["concurrency"]
+        assert concurrency["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
+        groups.add(concurrency["group"])
+    assert len(groups) == 3
+    jobs = [yaml.load(each.read_text(), Loader) for each in (written / ".gitlab/cloudmodel").iterdir()]
+    applies = [job for file in jobs for name, job in file.items() if name.endswith(" apply")]
+    assert len({job["resource_group"] for job in applies}) == 3
+    assert {job["interruptible"] for job in applies} == {False}
+    assert {job["when"] for each in applies for job in each["rules"]} == {"manual"}
+    names = [name for file in jobs for name in file]
+    assert len(names) == len(set(names)), "GitLab has one name space for all files"
+
+
+def test_a_job_outlasts_the_endpoint_and_its_credentials_outlast_the_job(make: Make, tmp_path: Path) -> None:
+    project = make(more=ROLLOUT, said=SEARCHES)
+    plain = make(stack="plain", said=SEARCHES)
+    found = load_project(project)
+    slow, quick = (load_stack(found, name, pinned=False) for name in ("prod", "plain"))
+    assert apply_seconds(quick) >= READY_SECONDS + GONE_SECONDS
+    assert apply_seconds(slow) > 9000 + GONE_SECONDS, "ten steps of 15 minutes"
+    assert apply_seconds(slow) <= goals.APPLY_SECONDS
+    assert init(project, "github") == 0 and init(plain, "github", stack="plain") == 0
+    jobs = load(tmp_path / ".github/workflows/cloudmodel-digits-prod.yml")["jobs"]
+    assert jobs["apply"]["timeout-minutes"] * 60 >= apply_seconds(slow)
+    seconds = [
+        step["with"]["role-duration-seconds"]
+        for step in jobs["apply"]["steps"]
+        if "role-duration-seconds" in step.get("with", {})
+    ]
+    assert seconds == [jobs["apply"]["timeout-minutes"] * 60]
+    assert jobs["preview"]["timeout-minutes"] > 90, "the search's own budget comes on top"
+    last = [jobs[name]["steps"][-1] for name in ("apply", "drift")]
+    assert [(step["if"], "state verify" in step["run"]) for step in last] == [("always()", True)] * 2
+
+
+def test_only_what_concerns_a_stack_starts_its_pipeline(written: Path) -> None:
+    on = load(written / ".github/workflows/cloudmodel-digits-dev.eu.yml")["on"]
+    assert on["push"]["paths"] == on["pull_request"]["paths"] == [
+        "apps/digits/**", "!apps/digits/Pulumi.*.yaml", "apps/digits/Pulumi.dev.eu.yaml", "models/net.onnx",
+    ]  # fmt: skip
+    preview = "".join(scripts(load(written / ".github/workflows/cloudmodel-digits-prod.yml")))
+    assert "git diff --quiet 'HEAD^1' -- cloudmodel.yaml '*.py' data/heldout.npz ../../models/net.onnx" in preview
+    assert "cloudmodel optimize" in preview
+    assert "cloudmodel optimize" not in "".join(
+        scripts(load(written / ".github/workflows/cloudmodel-reviews-prod.yml"))
+    )
+
+
+def test_again_it_writes_nothing_and_what_was_changed_by_hand_is_asked_for(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make()
+    (project / "requirements.txt").write_text("cloudmodel @ file:///wheels/cloudmodel.whl\n")
+    (tmp_path / ".gitlab-ci.yml").write_text("stages: [test, deploy]\n")
+    assert init(project, "gitlab", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["written"] == [".gitlab/cloudmodel/digits-prod.yml"] and told["include"] == ".gitlab/cloudmodel/*.yml"
+    assert told["next"].startswith("cloudmodel bootstrap --stack prod --gitlab OWNER/NAME --environment production")
+    file = tmp_path / ".gitlab/cloudmodel/digits-prod.yml"
+    first = file.read_bytes()
+    assert init(project, "gitlab", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["written"] == []
+
+    # Settings moved, nobody touched the file: it is written anew. Somebody did: it is theirs.
+    assert init(project, "gitlab", "--branch", "trunk") == 0
+    assert file.read_bytes() != first
+    file.write_text(file.read_text().replace("python:3.12", "registry.example/python"))
+    mine = file.read_bytes()
+    capsys.readouterr()
+    assert init(project, "gitlab", "--json") == 2
+    refused = json.loads(capsys.readouterr().out)
+    assert "changed by hand" in refused["message"] and "--yes" in refused["hint"] and file.read_bytes() == mine
+    assert init(project, "gitlab", "--yes") == 0
+    assert file.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"target": "local"}, "a local stack"),
+        ({"accounts": '["111122223333", "444455556666"]'}, "may touch 2"),
+        ({"folder": "apps/a'b"}, "a pipeline's patterns cannot name that"),
+    ],
+)
+def test_what_no_pipeline_can_do_is_refused(make: Make, capsys: Any, more: dict[str, str], what: str) -> None:
+    project = make(**more)
+    assert init(project, "github", "--json") == 2
+    assert what in json.loads(capsys.readouterr().out)["message"]
+
+
+def test_it_needs_a_repository_and_a_branch_that_a_token_can_name(make: Make, tmp_path: Path, capsys: Any) -> None:
+    assert init(make(), "github", "--branch", "release*") == 2
+    assert "no name that can be matched exactly" in capsys.readouterr().err
+    (tmp_path / ".git").rmdir()
+    assert init(make(), "github") == 2
+    assert "git init" in capsys.readouterr().err
