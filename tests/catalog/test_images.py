@@ -98,7 +98,7 @@ def test_every_image_address_is_one_that_the_api_takes() -> None:
         ("onnxruntime", "ml.inf2.xlarge", "us-east-1", "images for arm64, x86_64, x86_64/gpu"),
         ("onnxruntime", "ml.p6e-gb200.36xlarge", "us-east-1", "(arm64/gpu)"),
         ("sklearn", "ml.c7g.large", "us-east-1", "images for x86_64"),
-        ("abacus", "ml.c7i.large", "us-east-1", "huggingface, onnxruntime, sklearn"),
+        ("abacus", "ml.c7i.large", "us-east-1", "huggingface, onnxruntime, pytorch, sklearn"),
         ("onnxruntime", "ml.c7i.large", "mars-north-1", "us-west-2"),
         ("triton", "ml.c7i.large", "cn-north-1", "eu-west-1"),
     ],

@@ -279,6 +279,8 @@ def test_alarms_speak_the_units_of_the_metrics(evaluate: Any, instance: str, met
         ({"model.onnx": b"m", "code/requirements.txt": b"onnxruntime"}, {}, False),
         ({"model.onnx": b"m", "code/requirements.txt": b"onnxruntime"}, {"network": {"isolation": False}}, True),
         ({"model.onnx": b"m", "code/onnxruntime/__init__.py": b""}, {}, True),
+        ({"model.onnx": b"m", "code/wheels/cp312-x86_64/onnxruntime/__init__.py": b""}, {}, True),
+        ({"model.onnx": b"m", "code/wheels/cp312-aarch64/onnxruntime/__init__.py": b""}, {}, False),
         ({"model.onnx": b"m"}, {"existing": AWS["existing"]}, True),
     ],
     ids=str,

@@ -24,7 +24,7 @@ from cloudmodel.serving.package import ModelSource, package
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "cli/cloudmodel/cli/scaffold/digits"
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ from cloudmodel.core.errors import (
 from cloudmodel.core.progress import Progress
 from cloudmodel.formats import opening
 from cloudmodel.formats.original import Job
-from cloudmodel.serving import onnxruntime as layout
+from cloudmodel.serving import inference_code
 from cloudmodel.serving.package import ModelSource, package
 
 ROOT = Path(__file__).parents[2]
@@ -215,11 +215,11 @@ def test_inputs_and_outputs_may_have_any_name(tmp_path: Path, store: BundleStore
 def test_a_bundle_that_answers_differently_is_never_kept(
     tmp_path: Path, store: BundleStore, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = layout.INFERENCE + (
+    wrong = inference_code.INFERENCE + (
         "_right = output_fn\n\n\ndef output_fn(prediction, accept):\n"
-        "    return _right(prediction._replace(outputs={k: v + 1 for k, v in prediction.outputs.items()}), accept)\n"
+        "    return _right(prediction._replace(outputs={{k: v + 1 for k, v in prediction.outputs.items()}}), accept)\n"
     )
-    monkeypatch.setattr(layout, "INFERENCE", wrong)
+    monkeypatch.setattr(inference_code, "INFERENCE", wrong)
     with pytest.raises(GateNotMet) as caught:
         package(ModelSource("wrong", onnx_models.linear(tmp_path / "m.onnx")), store)
     assert caught.value.details["parity"]["max_abs_error"] == pytest.approx(1.0)
@@ -294,8 +294,9 @@ def test_what_the_project_says_of_inputs(tmp_path: Path, store: BundleStore) -> 
 
 def test_what_cannot_be_done_is_named(tmp_path: Path, store: BundleStore) -> None:
     model = onnx_models.linear(tmp_path / "m.onnx")
-    with pytest.raises(Unsupported, match="layout 'triton'"):
-        package(ModelSource("m", model, layout="triton"), store)
+    with pytest.raises(Unsupported, match="layout 'sklearn', which is for sklearn") as caught:
+        package(ModelSource("m", model, layout="sklearn"), store)
+    assert caught.value.hint == "choose one of: auto, onnxruntime, triton, torchserve"
     with pytest.raises(ProjectInvalid, match="no such labels"):
         package(ModelSource("m", model, labels=tmp_path / "absent.txt"), store)
     (tmp_path / "labels.txt").write_bytes(b"\xff\xfe")

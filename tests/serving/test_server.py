@@ -22,7 +22,8 @@ import pytest
 
 from cloudmodel.bundle import archive
 from cloudmodel.core.errors import UsageError
-from cloudmodel.serving import server
+from cloudmodel.serving import container, server
+from cloudmodel.serving.script import Script
 
 if TYPE_CHECKING:
     Serve = Callable[..., Any]
@@ -131,7 +132,7 @@ def test_as_many_at_once_as_there_are_workers(gated: Path, serve: Serve) -> None
 
 def test_a_full_queue_says_so_at_once(gated: Path, serve: Serve) -> None:
     running = serve(gated, SAGEMAKER_MODEL_SERVER_WORKERS="1").ready()
-    room = 1 + server.PER_WORKER_QUEUE
+    room = 1 + container.PER_WORKER_QUEUE
     with ThreadPoolExecutor(room + 5) as pool:
         answers = [pool.submit(running.invoke, f"r{number}", "text/csv") for number in range(room + 5)]
         running.until(lambda: sum(answer.done() for answer in answers) == 5)
@@ -272,9 +273,9 @@ def test_a_request_that_breaks_off_harms_nobody(bundles: dict[str, Path], serve:
 
 
 def test_a_request_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "BODY_SECONDS", 0.01)
-    container = server.Container(tmp_path, server.Limits(workers=1, queue=1, payload=100))
-    container.ready = True
+    monkeypatch.setattr(container, "BODY_SECONDS", 0.01)
+    waiting = container.Container(Script(tmp_path), container.Limits(workers=1, queue=1, payload=100))
+    waiting.ready = True
     sent: list[dict[str, Any]] = []
 
     async def receive() -> None:
@@ -283,8 +284,8 @@ def test_a_request_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pyte
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(container({"method": "POST", "path": "/invocations", "headers": []}, receive, send))
-    container.close()
+    asyncio.run(waiting({"method": "POST", "path": "/invocations", "headers": []}, receive, send))
+    waiting.close()
     assert sent[0]["status"] == 408
 
 

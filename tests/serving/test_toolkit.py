@@ -1,73 +1,17 @@
-"""AWS's own inference toolkit runs a bundle's code, where cloudmodel cannot be imported, and answers as onnxruntime.
-
-The process is set up as AWS's containers set it up: `code/` on PYTHONPATH, the handler service initialized with the
-model's folder, each request handed over with its headers.
-"""
+"""AWS's own inference toolkit runs a bundle's code, where cloudmodel cannot be imported, and answers as onnxruntime."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import pickle
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
-CONTAINER = """
-import pickle, sys
-class NotHere:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("cloudmodel", "onnx", "pydantic"):
-            raise ImportError("a container has no " + name)
-sys.meta_path.insert(0, NotHere())
-from sagemaker_inference.default_handler_service import DefaultHandlerService
-class Processor:
-    def __init__(self, headers):
-        self.headers = headers
-    def get_request_properties(self):
-        return self.headers
-class Context:
-    def __init__(self, model_dir, headers):
-        self.system_properties = {"model_dir": model_dir}
-        self.request_processor = [Processor(headers)]
-        self.status, self.kind = 200, None
-    def set_response_status(self, code, phrase):
-        self.status = int(code)
-    def set_response_content_type(self, index, kind):
-        self.kind = kind
-model_dir, requests, answers = sys.argv[1:]
-service = DefaultHandlerService()
-service.initialize(Context(model_dir, {}))
-results = []
-for headers, body in pickle.load(open(requests, "rb")):
-    context = Context(model_dir, headers)
-    (answer,) = service.handle([{"body": bytearray(body)}], context)
-    results.append((context.status, context.kind, answer.encode() if isinstance(answer, str) else answer))
-pickle.dump(results, open(answers, "wb"))
-"""
-
-
-class Asked(NamedTuple):
-    status: int
-    kind: str
-    body: bytes
-
-
-def ask(bundle: Path, tmp_path: Path, *requests: tuple[str, str, bytes]) -> list[Asked]:
-    """Content type, Accept and body of each request to the toolkit's answers."""
-    prepared = [({"Content-Type": kind, "Accept": accept}, body) for kind, accept, body in requests]
-    (tmp_path / "requests").write_bytes(pickle.dumps(prepared))
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{bundle}/code:", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", CONTAINER, str(bundle), str(tmp_path / "requests"), str(tmp_path / "answers")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    return [Asked(*answer) for answer in pickle.loads((tmp_path / "answers").read_bytes())]
+from aws_toolkits import ask
 
 
 def direct(bundle: Path, **inputs: Any) -> dict[str, Any]:

@@ -203,7 +203,8 @@ class Proof:
         except BotoCoreError as error:
             return [f"the endpoint was not asked for the bundle's golden answer{named}: {error}"]
         try:
-            pair = [golden.arrays(expected)], [golden.arrays(answer)]
+            wanted = golden.arrays(expected)
+            pair = [wanted], [golden.answered(how, answer, wanted)]
         except ValueError as error:
             raise self._rolled_back(
                 entry.id, entry.urn, f"answers the bundle's golden sample{named} in another form: {error}"

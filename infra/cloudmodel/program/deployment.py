@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cloudmodel.catalog.catalog import dns_suffix, partition
+from cloudmodel.catalog.images import interpreters
 from cloudmodel.core.errors import PreflightFailed
 from cloudmodel.program import names
 from cloudmodel.program.standing import Standing
 from cloudmodel.program.variant import RUNTIME, Bundle, Variant, agree
+from cloudmodel.serving import wheels
 from cloudmodel.settings.model import Project, StackSettings
 from cloudmodel.settings.rollout import ALARMS
 
@@ -193,18 +195,22 @@ class Deployment:
         if self.settings.target == "local":
             return  # the local AWS runs the bundle's code in this Python, whatever the image
         manifest = variant.bundle.manifest
-        if manifest.layout != RUNTIME:
-            return  # only this layout's image lacks what its serving code imports
         files = {entry.path for entry in manifest.files}
-        if RUNTIME in variant.image.brings or f"code/{RUNTIME}/__init__.py" in files:
+        if manifest.layout != RUNTIME and wheels.NEEDED_BY.as_posix() not in files:
+            return  # only code that loads ONNX models imports what an image lacks
+        machine = variant.machine.arch
+        places = [wheels.place(*each) for each in interpreters(manifest.layout) if each[0] == machine]
+        brought = {f"{place}/{RUNTIME}/__init__.py" for place in ("code", *places)}
+        if RUNTIME in variant.image.brings or brought & files:
             return
         if "code/requirements.txt" in files and not self.isolated:
             return
         raise PreflightFailed(
             f"the image {variant.image.uri} has no {RUNTIME} and the container cannot install it",
             where=f"{self.settings.path.name}: cloudmodel:existing",
-            hint="name an image that has it: cloudmodel:existing: {image: ...}; "
-            "docs/decisions/2026-11-24-serving-image.md has its three lines",
+            hint="let the bundle bring it (serve: {wheels: true} in cloudmodel.yaml, then package), or name an image "
+            "that has it: cloudmodel:existing: {image: ...}; docs/decisions/2026-11-24-serving-image.md has its three "
+            "lines",
         )
 
     def _check_serverless(self, variant: Variant) -> None:

@@ -12,7 +12,7 @@ from cloudmodel.bundle.diff import diff
 from cloudmodel.bundle.manifest import Manifest
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.catalog.catalog import InstanceType, instance_types
-from cloudmodel.catalog.images import Image, image_repository_arn, serving_image
+from cloudmodel.catalog.images import Image, environment, image_repository_arn, serving_image
 from cloudmodel.core.errors import PreflightFailed, UsageError
 from cloudmodel.program import names
 from cloudmodel.settings.model import Project, StackSettings
@@ -52,6 +52,11 @@ class Variant:
     image: Image
     instance: str
     scaling: Scaling
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the container needs to find model and code, without what the settings say."""
+        return environment(self.bundle.manifest.layout, self.bundle.manifest.name)
 
     @property
     def machine(self) -> InstanceType:

@@ -119,7 +119,11 @@ class Optimize(Settings):
 
 
 class Serve(Settings):
-    layout: Literal["auto", "onnxruntime", "torchserve", "tfserving", "triton", "sklearn", "huggingface"] = "auto"
+    layout: Literal["auto", "onnxruntime", "pytorch", "torchserve", "tfserving", "triton", "sklearn", "huggingface"] = (
+        "auto"
+    )
+    wheels: bool = False
+    """Whether the bundle brings the packages that AWS's image lacks and an isolated container cannot install."""
 
 
 class ProjectFile(Settings):

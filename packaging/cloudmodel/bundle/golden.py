@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudmodel.bundle import archive
+from cloudmodel.bundle import archive, foreign
+from cloudmodel.bundle.foreign import Foreign
 from cloudmodel.bundle.manifest import Golden
+from cloudmodel.core import files
 from cloudmodel.formats import samples
 
 if TYPE_CHECKING:
@@ -19,20 +21,28 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, NDArray[Any]]
 
 REQUEST, ANSWER = "golden/request.npz", "golden/answer.npz"
+FOREIGN_REQUEST = "golden/request.json"
 CONTENT_TYPE = "application/x-npz"
 MOST = 1 << 20
 """Bytes of each; a larger sample is not kept."""
 
 
-def keep(folder: Path, request: Arrays, answer: Arrays, *, absolute: float, relative: float) -> Golden | None:
-    """Write the two into a bundle's folder; None, and nothing is written, where one of them is too large."""
-    files = {folder / REQUEST: request, folder / ANSWER: answer}
-    if any(sum(array.nbytes for array in arrays.values()) > MOST for arrays in files.values()):
+def keep(
+    folder: Path, request: Arrays, answer: Arrays, *, absolute: float, relative: float, asked: Foreign | None = None
+) -> Golden | None:
+    """Write the two into a bundle's folder, the request in the form of its container; None, and nothing is written,
+    where one of them is too large."""
+    if any(sum(array.nbytes for array in arrays.values()) > MOST for arrays in (request, answer)):
         return None
-    (folder / REQUEST).parent.mkdir(exist_ok=True)
-    for path, arrays in files.items():
-        samples.write_npz(path, samples.plain(arrays))
-    return Golden(request=REQUEST, answer=ANSWER, content_type=CONTENT_TYPE, absolute=absolute, relative=relative)
+    (folder / ANSWER).parent.mkdir(exist_ok=True)
+    samples.write_npz(folder / ANSWER, samples.plain(answer))
+    if asked is None:
+        samples.write_npz(folder / REQUEST, samples.plain(request))
+        return Golden(request=REQUEST, answer=ANSWER, content_type=CONTENT_TYPE, absolute=absolute, relative=relative)
+    files.write_bytes(folder / FOREIGN_REQUEST, asked.body(request))
+    return Golden(
+        request=FOREIGN_REQUEST, answer=ANSWER, content_type=foreign.CONTENT_TYPE, absolute=absolute, relative=relative
+    )
 
 
 def read(bundle: Path) -> tuple[Golden, bytes, bytes] | None:
@@ -45,6 +55,11 @@ def read(bundle: Path) -> tuple[Golden, bytes, bytes] | None:
         return None
     found = archive.read_files(bundle, (golden.request, golden.answer))
     return golden, found[golden.request], found[golden.answer]
+
+
+def answered(golden: Golden, body: bytes, expected: Arrays) -> dict[str, NDArray[Any]]:
+    """The arrays of an endpoint's answer. Raises ValueError for bytes that hold none."""
+    return foreign.read(body, expected) if golden.content_type == foreign.CONTENT_TYPE else arrays(body)
 
 
 def arrays(body: bytes) -> dict[str, NDArray[Any]]:

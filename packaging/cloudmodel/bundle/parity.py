@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudmodel.bundle import golden
+from cloudmodel.bundle import foreign, golden
+from cloudmodel.bundle.foreign import Foreign
 from cloudmodel.bundle.manifest import Golden, Parity
 from cloudmodel.core.errors import GateNotMet
 from cloudmodel.core.progress import Progress, Report, silent
@@ -55,18 +56,24 @@ for number in range(count):
 
 
 def prove(
-    asked: Asked, bundle: Path, *, exported: bool = False, where: str, report: Report = silent
+    asked: Asked,
+    bundle: Path,
+    *,
+    exported: bool = False,
+    where: str,
+    container: Foreign | None = None,
+    report: Report = silent,
 ) -> tuple[Parity, Golden | None]:
     """Compare the answers recorded of the original with those of the bundle in the folder `bundle`; returns what was
     found, and the sample that was kept in it. Where the model was `exported` from another format, the difference may
-    be larger, by the size of the answers.
+    be larger, by the size of the answers. A bundle without our code is asked by way of `container`.
 
     Raises GateNotMet where the answers differ or the serving code fails.
     """
     absolute, relative = tolerance(asked) if exported else (ABSOLUTE, RELATIVE)
     report(Progress("parity", 0, len(asked.requests)))
     with tempfile.TemporaryDirectory(prefix="cloudmodel-parity-") as work:
-        answers = _served(bundle, Path(work), asked.requests)
+        answers = _served(bundle, Path(work), asked, container)
     report(Progress("parity", len(asked.requests), len(asked.requests)))
     batch = samples.batch_symbol(asked.signature)
     count = sum(sizes[batch] for sizes in asked.sizes) if batch else len(asked.requests)
@@ -79,7 +86,9 @@ def prove(
             hint="look at model.inputs and at the export (random operators need a seed); such a bundle is never kept",
             details={"parity": found.model_dump()},
         )
-    kept = golden.keep(bundle, asked.requests[0], asked.answers[0], absolute=absolute, relative=relative)
+    kept = golden.keep(
+        bundle, asked.requests[0], asked.answers[0], absolute=absolute, relative=relative, asked=container
+    )
     return found, kept
 
 
@@ -149,11 +158,16 @@ def _kind(array: NDArray[Any]) -> str:
     return "U" if array.dtype.kind == "O" else array.dtype.kind
 
 
-def _served(bundle: Path, work: Path, requests: Sequence[Arrays]) -> list[Arrays]:
-    """The answers of the bundle's own code. Raises GateNotMet with its last line where it fails."""
-    for number, request in enumerate(requests):
+def _served(bundle: Path, work: Path, asked: Asked, container: Foreign | None) -> list[Arrays]:
+    """The answers of the bundle's own code, or of its container's emulation. Raises GateNotMet with its last line where
+    it fails."""
+    count = len(asked.requests)
+    for number, request in enumerate(asked.requests):
         samples.write_npz(work / f"request-{number}.npz", samples.plain(request))
-    command = [sys.executable, "-I", "-c", DRIVER, str(bundle), str(work), str(len(requests))]
+        if container is not None:
+            (work / f"request-{number}.json").write_bytes(container.body(request))
+    program = (sys.executable, "-I", "-c", DRIVER) if container is None else container.command
+    command = [*program, str(bundle), str(work), str(count)]
     environment = {**os.environ, "CLOUDMODEL_THREADS": "1"}
     try:
         done = subprocess.run(
@@ -164,4 +178,10 @@ def _served(bundle: Path, work: Path, requests: Sequence[Arrays]) -> list[Arrays
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
         raise GateNotMet(f"The bundle's serving code failed: {lines[-1][:500]}", where=str(bundle))
-    return [samples.read_npz(work / f"answer-{number}.npz") for number in range(len(requests))]
+    if container is None:
+        return [samples.read_npz(work / f"answer-{number}.npz") for number in range(count)]
+    bodies = [(work / f"answer-{number}.json").read_bytes() for number in range(count)]
+    try:
+        return [foreign.read(body, wanted) for body, wanted in zip(bodies, asked.answers, strict=True)]
+    except ValueError as error:
+        raise GateNotMet(f"The bundle's server gave no answer that can be read: {error}", where=str(bundle)) from None

@@ -6,6 +6,7 @@ images serves each of our layouts and is written by hand. The machine decides th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 from cloudmodel.catalog.catalog import dns_suffix, instance_types, partition, read
 from cloudmodel.core.errors import Unsupported
 
+_SCRIPT = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
 OWN = "name your own image: cloudmodel:existing: {image: ...}"
 
 
@@ -95,6 +97,25 @@ def serving_image(layout: str, instance_type: str, region: str) -> Image:
         )
     uri = framework_image(row["framework"], version, instance_type, region)
     return Image(uri, image_repository_arn(uri), brings=frozenset(row["brings"]))
+
+
+@cache
+def interpreters(layout: str) -> tuple[tuple[str, str], ...]:
+    """The architecture and the Python (`3.12`) of every image that serves `layout`, as far as its tag says it."""
+    row = _layouts()[layout]
+    images = _table()["images"][row["framework"]]
+    found = set()
+    for kind, version in row["versions"].items():
+        python = re.search(r"-py(\d)(\d+)(?:-|$)", images[version][kind]["tag"])
+        if python:
+            found.add((kind.split("/")[0], f"{python[1]}.{python[2]}"))
+    return tuple(sorted(found))
+
+
+def environment(layout: str, name: str) -> dict[str, str]:
+    """What the container of a layout needs to find the model called `name` and its code. Only AWS's own SDK sets it
+    otherwise."""
+    return {key: value.format(name=name) for key, value in _layouts()[layout].get("environment", _SCRIPT).items()}
 
 
 def image_repository_arn(uri: str) -> str:

@@ -25,7 +25,7 @@ from cloudmodel.formats.onnx import MODEL_FILE
 from cloudmodel.formats.opening import Opened
 from cloudmodel.formats.original import FORMATS, Job
 from cloudmodel.formats.signatures import as_tensors
-from cloudmodel.serving import target
+from cloudmodel.serving import answering, target, wheels
 from cloudmodel.serving.layout import ONNX, Content
 
 LABELS_FILE = "labels.txt"
@@ -39,7 +39,8 @@ class ModelSource:
     `source` is a file, a folder that is a model or has exactly one ONNX file, or a factory with its weights; `format` a
     word of `model.format`. `inputs` narrows the model's own inputs (name, dtype, shape), or names them where the format
     does not. `samples` is an npz file with real inputs for parity. `trust` has the digests (`sha256:<hex>`) of files
-    that are loaded although the scan does not call them clean. `metadata` goes into the manifest's as it is.
+    that are loaded although the scan does not call them clean. With `wheels` the bundle brings what its container
+    lacks. `metadata` goes into the manifest's as it is.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelSource:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     format: str = choose.AUTO
     trust: Sequence[str] = ()
+    wheels: bool = False
 
 
 def package(source: ModelSource, store: BundleStore, report: Report = silent) -> Packaged:
@@ -126,11 +128,17 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         scan.require_clean(scan.scan(model))
     elif opened.kept is not None and verdict.verdict == "clean":
         choose.judge(Found(own_format, model))
-    content = Content(ONNX if ready else own_format, model, opened.asked.signature, source.task)
+    content = Content(source.name, ONNX if ready else own_format, model, opened.asked.signature, source.task)
     target.LAYOUTS[layout].write(folder, content)
+    brought = wheels.bring(folder, layout, report) if source.wheels else ()
     labels = _copy_labels(source.labels, folder)
     proven, golden = parity.prove(
-        opened.asked, folder, exported=opened.exported is not None, where=str(copy.path or copy.title), report=report
+        opened.asked,
+        folder,
+        exported=opened.exported is not None,
+        where=str(copy.path or copy.title),
+        container=answering.foreign(layout, source.name, opened.asked.signature),
+        report=report,
     )
     manifest = Manifest(
         name=source.name,
@@ -145,7 +153,12 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         files=archive.entries(folder, list_files(folder)),
         provenance=Provenance(source=found.title, source_sha256=digest),
         versions=versions(),
-        metadata={**_facts(opened, found.format), **({TRUSTED: excused} if excused else {}), **source.metadata},
+        metadata={
+            **_facts(opened, found.format),
+            **({TRUSTED: excused} if excused else {}),
+            **({wheels.WHEELS: [each.model_dump() for each in brought]} if brought else {}),
+            **source.metadata,
+        },
     )
     return build(folder, manifest, work, store, report)
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cloudmodel.core.errors import Unsupported
-from cloudmodel.serving import onnxruntime
+from cloudmodel.serving import huggingface, onnxruntime, pytorch, sklearn, tfserving, torchserve, triton
 from cloudmodel.serving.layout import ONNX, Layout
 
-LAYOUTS: Mapping[str, Layout] = {"onnxruntime": Layout(onnxruntime.write)}
+LAYOUTS: Mapping[str, Layout] = {
+    "onnxruntime": Layout(onnxruntime.write),
+    "pytorch": Layout(pytorch.write, ("torchscript",)),
+    "sklearn": Layout(sklearn.write, ("sklearn",)),
+    "tfserving": Layout(tfserving.write, ("savedmodel",), tfserving.body),
+    "huggingface": Layout(huggingface.write, ("huggingface",)),
+    "triton": Layout(triton.write, (ONNX, "torchscript"), triton.body),
+    "torchserve": Layout(torchserve.write, (ONNX, "torchscript")),
+}
 """By the words of `serve.layout` in cloudmodel.yaml; of several that take a format, `auto` is the first."""
 
 
@@ -18,8 +26,9 @@ def choose(layout: str, format: str) -> tuple[str, ...]:
     able = tuple(name for name, each in LAYOUTS.items() if ONNX in each.takes or format in each.takes)
     chosen = able if layout == "auto" else tuple(name for name in able if name == layout)
     if not chosen:
+        takes = f", which is for {' and '.join(LAYOUTS[layout].takes)}" if layout in LAYOUTS else ""
         raise Unsupported(
-            f"A {format} model cannot be served with layout {layout!r}",
+            f"A {format} model cannot be served with layout {layout!r}{takes}",
             where="cloudmodel.yaml: serve.layout",
             hint=f"choose one of: auto, {', '.join(able)}",
         )

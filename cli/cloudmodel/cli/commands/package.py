@@ -137,5 +137,6 @@ def described(project: Project, model: Path | Source) -> ModelSource:
         labels=project.folder / project.model.labels if project.model.labels else None,
         inputs=project.model.inputs,
         layout=project.serve.layout,
+        wheels=project.serve.wheels,
         samples=held_out if held_out is not None and held_out.suffix == ".npz" and held_out.is_file() else None,
     )

@@ -30,10 +30,6 @@ from cloudmodel.program.variant import Variant
 LOG_RETENTION_DAYS = {True: 365, False: 30}
 """By whether the stack is protected."""
 
-ENTRY = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
-"""Where the image finds the serving code. Set here because only AWS's own SDK sets it otherwise."""
-
-
 Production = aws.sagemaker.EndpointConfigurationProductionVariantArgsDict
 COUNT = "productionVariants[*].initialInstanceCount"
 
@@ -85,7 +81,7 @@ class Endpoint(pulumi.ComponentResource):
                 primary_container={
                     "image": each.image.uri,
                     "model_data_url": storage.uris[each.bundle.digest],
-                    "environment": ENTRY | settings.environment,
+                    "environment": each.environment | settings.environment,
                 },
                 tags=deployment.tags,
                 opts=pulumi.ResourceOptions(
@@ -165,7 +161,7 @@ def _loaded(deployment: Deployment, variant: Variant, network: Network | None) -
         image=variant.image.uri,
         bucket=deployment.bucket_name,
         key=variant.bundle.object_key,
-        environment=ENTRY | settings.environment,
+        environment=variant.environment | settings.environment,
         role=settings.existing.role,
         isolation=deployment.isolated,
         **({"network": settings.network.model_dump(mode="json")} if network else {}),

@@ -2,22 +2,25 @@
 
 model = model_fn(model_dir); model_warmup_fn(model_dir, model)
 body, content_type = output_fn(predict_fn(input_fn(data, content_type), model), accept)
+
+`model_fn` is the runtime's own (`session`, `torchscript`, `estimator`, `transformer`). `predict_many_fn` is ours alone:
+our server calls it with the requests that wait together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from .answers import Prediction, encode
+from .batching import run_together
 from .requests import Request, arrays, parse
-from .session import Model, warm_up
+from .tensors import Array
+from .warming import warm_up
 
 
-def model_fn(model_dir: str) -> Model:
-    """Load the model. Raises what onnxruntime raises."""
-    return Model(model_dir)
-
-
-def model_warmup_fn(model_dir: str, model: Model) -> None:
-    """One run, so that the first client does not wait for onnxruntime's first allocations."""
+def model_warmup_fn(model_dir: str, model: Any) -> None:
+    """One run, so that the first client does not wait for the runtime's first allocations."""
     warm_up(model_dir, model)
 
 
@@ -26,12 +29,36 @@ def input_fn(data: bytes | bytearray | str, content_type: str | None) -> Request
     return parse(data, content_type)
 
 
-def predict_fn(data: Request, model: Model) -> Prediction:
+def predict_fn(data: Request, model: Any) -> Prediction:
     """Bring the values into the model's form and run it; status 400 on the exception where they do not fit."""
-    outputs = model.run(arrays(data, model.inputs))
-    return Prediction(outputs, len(data.values) if data.form == "instances" else None)
+    return _prediction(data, model.run(arrays(data, model.inputs)))
+
+
+def predict_many_fn(requests: Sequence[Request], model: Any) -> list[Prediction | Exception]:
+    """As many predictions, made together where their rows have the same form; what a request raises in its place."""
+    results: list[Any] = [_arrays(request, model) for request in requests]
+    sound = [place for place, result in enumerate(results) if not isinstance(result, Exception)]
+    for place, outcome in zip(sound, run_together([results[place] for place in sound], model), strict=True):
+        results[place] = outcome if isinstance(outcome, Exception) else _prediction(requests[place], outcome)
+    return results
 
 
 def output_fn(prediction: Prediction, accept: str | None) -> tuple[bytes | str, str]:
     """The body and its content type; status 406 on the exception where none is acceptable."""
     return encode(prediction, accept)
+
+
+def body_fn(prediction: Prediction, accept: str | None) -> bytes | str:
+    """`output_fn` for a container that takes the body alone and sends `accept` as its content type."""
+    return encode(prediction, accept)[0]
+
+
+def _prediction(request: Request, outputs: dict[str, Array]) -> Prediction:
+    return Prediction(outputs, len(request.values) if request.form == "instances" else None)
+
+
+def _arrays(request: Request, model: Any) -> dict[str, Array] | Exception:
+    try:
+        return arrays(request, model.inputs)
+    except Exception as error:
+        return error

@@ -41,8 +41,11 @@ class Request(NamedTuple):
     values: Any
 
 
-def parse(data: bytes | bytearray | str, content_type: str | None) -> Request:
-    """Read a request body. Raises RequestRefused with what was expected, UnsupportedType for another type."""
+def parse(data: Any, content_type: str | None) -> Request:
+    """Read a request body: bytes, text, or for JSON what a server has read of it already.
+
+    Raises RequestRefused with what was expected, UnsupportedType for another type.
+    """
     kind = (content_type or JSON).split(";")[0].strip().lower()
     if kind == JSON:
         return _json(data)
@@ -108,9 +111,9 @@ def _npy_header(raw: bytes) -> tuple[int, bytes]:
     return stop, raw[begin:stop]
 
 
-def _json(data: bytes | bytearray | str) -> Request:
+def _json(data: Any) -> Request:
     try:
-        document = json.loads(data)
+        document = json.loads(data) if isinstance(data, (bytes, bytearray, str)) else data
     except (ValueError, RecursionError) as error:
         raise RequestRefused(f"not JSON: {error}") from None
     if isinstance(document, dict):

@@ -1,23 +1,18 @@
-"""The loaded model: an onnxruntime session with no more threads than this machine gives the container."""
+"""The loaded ONNX model: an onnxruntime session with no more threads than this machine gives the container."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
 from .errors import RequestRefused
+from .machine import threads
 from .tensors import NUMPY_NAME, Array, Spec, contradiction
 
 MODEL_FILE = "model.onnx"
-MANIFEST_FILE = "manifest.json"
-THREADS_VARIABLE = "CLOUDMODEL_THREADS"
-CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 class Model:
@@ -34,6 +29,8 @@ class Model:
         self._session = onnxruntime.InferenceSession(str(Path(model_dir) / MODEL_FILE), options, providers=providers)
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(node.name for node in self._session.get_outputs())
+        self.batches = False
+        """Whether rows of several requests may be predicted together; `batching.prove` finds out."""
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name. Raises RequestRefused where onnxruntime says that the values are at fault."""
@@ -48,42 +45,9 @@ class Model:
         return dict(zip(self.outputs, results, strict=True))
 
 
-def threads() -> int:
-    """CLOUDMODEL_THREADS, else the cores that this process may use, within the container's CPU quota."""
-    chosen = os.environ.get(THREADS_VARIABLE, "")
-    if chosen.isdigit() and int(chosen) > 0:
-        return int(chosen)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = CPU_QUOTA_FILE.read_text().split()
-        return max(1, min(cores, -(-int(quota) // int(period))))
-    except (OSError, ValueError):  # no such file, or "max": no quota
-        return cores
-
-
-def warm_up(model_dir: str, model: Model) -> None:
-    """Run the model once on zeros, in the sizes that the manifest proves to work, else with one for every symbol.
-
-    Raises what the model raises for sizes that the manifest names; a guess that the model refuses is no failure.
-    """
-    sizes = _proven_sizes(model_dir)
-    arrays = {}
-    for spec in model.inputs:
-        shape = [size if isinstance(size, int) else (sizes or {}).get(size, 1) for size in spec.shape]
-        arrays[spec.name] = np.full(shape, "", object) if spec.dtype == "str" else np.zeros(shape, spec.dtype)
-    try:
-        model.run(arrays)
-    except Exception:
-        if sizes is not None:
-            raise
-
-
-def _proven_sizes(model_dir: str) -> dict[str, int] | None:
-    try:
-        sizes = json.loads((Path(model_dir) / MANIFEST_FILE).read_text())["metadata"]["sizes"]
-        return {str(symbol): int(size) for symbol, size in sizes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+def model_fn(model_dir: str) -> Model:
+    """Load the model. Raises what onnxruntime raises."""
+    return Model(model_dir)
 
 
 def _spec(node: Any) -> Spec:
