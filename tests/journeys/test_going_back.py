@@ -138,7 +138,7 @@ def test_a_rollback_needs_no_program_and_is_a_revision_itself(stack: Shell) -> N
 
     pipeline = {
         "GITHUB_ACTOR": "anna", "GITHUB_SERVER_URL": "https://ci.example", "GITHUB_REPOSITORY": "a/b",
-        "GITHUB_RUN_ID": "9",
+        "GITHUB_RUN_ID": "9", "GITHUB_SHA": "1f" * 20,
     }  # fmt: skip
     job = Shell(stack.folder, stack.environment | pipeline)
     done = job.run("rollback", "--yes", "--json", "-m", "bad answers")
@@ -160,6 +160,7 @@ def test_a_rollback_needs_no_program_and_is_a_revision_itself(stack: Shell) -> N
     assert (entry["kind"], entry["result"], entry["message"]) == ("rollback", "succeeded", "bad answers")
     assert (entry["bundle"], entry["revision"]) == (first["bundle_digest"], first["revision"])
     assert entry["environment"]["actor"] == "anna"
+    assert entry["environment"]["git.commit"] == "1f" * 20
     assert entry["environment"]["ci"] == "https://ci.example/a/b/actions/runs/9"
     assert entry["started"] <= entry["ended"]
 

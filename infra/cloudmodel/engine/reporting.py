@@ -124,7 +124,7 @@ class Reporter:
                 f"{named}{first.message}" + (f" (and {count - 1} more failed)" if count > 1 else ""),
                 where=first.step.urn,
                 hint=first.hint or "mend the cause and run the same command again; what succeeded is recorded",
-                runbook="failed-deploy",
+                runbook=None if first.step.op in (Op.READ, Op.REFRESH) else "failed-deploy",
                 details={
                     "failed": [
                         {"urn": failure.step.urn, "op": failure.step.op.value, "message": failure.message}
