@@ -133,6 +133,23 @@ def test_a_count_outlives_updates_and_changes_of_machines(scaled: Scaled) -> Non
     assert scaled.registered() == (0, 0)
 
 
+@pytest.mark.parametrize("engine", ["embedded", pytest.param("official", marks=OFFICIAL)])
+def test_a_variant_that_scales_is_taken_off_before_it_goes(scaled: Scaled) -> None:
+    """Both engines delete what hangs on the machines first, also where the program names it no more."""
+    pair = "[{name: main, weight: 1}, {name: next, weight: 1}]"
+    scaled.say({"variants": pair})
+    scaled.up()
+    assert scaled.registered() == (2, 2)
+    scaled.say({"variants": "[{name: main, weight: 1}]"})
+    done = scaled.up()
+    assert scaled.registered() == (1, 1)
+    order = [(step.name, str(step.op)) for step in done.steps]
+    gone = [name for name, _ in order].index("scaling-target.next")
+    assert order[gone][1].startswith("delete")
+    assert gone < order.index(("endpoint", "update"))
+    scaled.unchanged()
+
+
 FORWARD, BACK = "ml.c7i.2xlarge", "ml.c7i.large"
 
 

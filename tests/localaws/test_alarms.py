@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -205,3 +206,39 @@ def test_what_an_endpoint_answers_is_counted_and_moves_alarms(cloud: Any) -> Non
     assert total("ModelLatency", of_fleet) > total("Invocations", of_fleet)
     minutes(cloud, 1)
     assert (state(cloud, f"{name}-errors"), state(cloud, f"{name}-latency")) == (OK, OK)
+
+
+def test_its_topics_hear_of_each_change_without_anybody_looking(cloud: Any) -> None:
+    now = cloud.clock(speed=0)
+    cloud.clock(forward=60 - now % 60 + 1)
+    sns, sqs, name = cloud.client("sns"), cloud.client("sqs"), cloud.name("alarm")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def heard() -> tuple[str, str]:
+        found: list[Any] = []
+
+        def told() -> bool:
+            found.extend(sqs.receive_message(QueueUrl=queue).get("Messages", []))
+            return bool(found)
+
+        cloud.until(told)
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=found[0]["ReceiptHandle"])
+        document = json.loads(json.loads(found[0]["Body"])["Message"])
+        assert (document["AlarmName"], document["Region"]) == (name, "eu-west-1")
+        return document["OldStateValue"], document["NewStateValue"]
+
+    cloud.cloudwatch.put_metric_alarm(
+        AlarmName=name, Namespace="Own", MetricName=name, Period=60, Statistic="Sum", EvaluationPeriods=1,
+        Threshold=5.0, ComparisonOperator="GreaterThanThreshold", TreatMissingData="notBreaching",
+        AlarmActions=[topic, f"{topic}-that-is-gone"], OKActions=[topic],
+    )  # fmt: skip
+    cloud.cloudwatch.put_metric_data(Namespace="Own", MetricData=[{"MetricName": name, "Value": 9.0}])
+    cloud.clock(forward=60)
+    assert heard() == (NO_DATA, ALARM)
+    cloud.clock(forward=60)
+    assert heard() == (ALARM, OK)
+    cloud.cloudwatch.set_alarm_state(AlarmName=name, StateValue=ALARM, StateReason="a rehearsal")
+    assert heard() == (OK, ALARM)

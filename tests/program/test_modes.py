@@ -171,3 +171,29 @@ def test_another_queue_is_another_revision(evaluate: Any, change: dict[str, Any]
     before, after = evaluate(mode="async"), evaluate(mode="async", asynchronous=change)
     assert before.outputs["revision"] != after.outputs["revision"]
     assert evaluate().outputs["revision"] != before.outputs["revision"]
+
+
+OWNED = {
+    "role": f"arn:aws:iam::{ACCOUNT}:role/serving",
+    "bucket": "acme-models",
+    "key": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "name_prefix": "acme-",
+}
+
+
+@pytest.mark.parametrize("mode", ["realtime", "serverless", "async"])
+def test_what_the_platform_owns_is_used_in_every_mode_and_nothing_of_it_is_made(evaluate: Any, mode: str) -> None:
+    plan = evaluate(mode=mode, existing=OWNED)
+    for noun in ("Role", "RolePolicy", "Bucket", "BucketPolicy", "BucketLifecycleConfiguration", "Key", "Alias"):
+        assert plan.of(noun) == [], noun
+    assert plan.one("Model").inputs["executionRoleArn"] == OWNED["role"]
+    bundle = plan.one("BucketObjectv2").inputs
+    assert (bundle["bucket"], bundle["kmsKeyId"]) == (OWNED["bucket"], OWNED["key"])
+    configured = plan.one("EndpointConfiguration").inputs
+    assert configured.get("kmsKeyArn") == (None if mode == "serverless" else OWNED["key"])
+    if mode == "async":
+        output = configured["asyncInferenceConfig"]["outputConfig"]
+        assert output["kmsKeyId"] == OWNED["key"] and output["s3OutputPath"].startswith("s3://acme-models/")
+    assert plan.one("Endpoint").inputs["name"] == "acme-digits-local"
+    bounded = evaluate(mode=mode, existing={"boundary": f"arn:aws:iam::{ACCOUNT}:policy/limits"}).one("Role")
+    assert bounded.inputs["permissionsBoundary"].endswith("policy/limits")

@@ -1,8 +1,8 @@
 """CloudWatch's alarms in moto's plugin shape: they move with the data, by the local AWS's own clock.
 
-An alarm is judged when somebody looks at it, over the whole periods that ended by then. The words OK, ALARM and
-INSUFFICIENT_DATA, and what missing data mean, are CloudWatch's ("Using Amazon CloudWatch alarms"). It does not look
-further back than the periods that count, which CloudWatch does where data are missing, and tells no topic.
+An alarm is judged each minute and when somebody looks at it, over the whole periods that ended by then. The words OK,
+ALARM and INSUFFICIENT_DATA, and what missing data mean, are CloudWatch's ("Using Amazon CloudWatch alarms"). It does
+not look further back than the periods that count, which CloudWatch does where data are missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import ActionResult, EmptyResult
 
-from cloudmodel.localaws import metric_math
+from cloudmodel.localaws import metric_math, notices
 from cloudmodel.localaws.clock import Clock
 from cloudmodel.localaws.metrics import NAMESPACE, Metrics, Values
 
@@ -107,6 +107,12 @@ class Alarms:
             found[alarm.name] = alarm.state_value
         return found
 
+    def look_everywhere(self) -> None:
+        """Judge all alarms of all accounts and regions now."""
+        for _, regions in list(cloudwatch_backends.items()):
+            for backend in list(regions.values()):
+                self.look(backend)
+
     def hold(self, alarm: Any) -> None:
         """SetAlarmState lasts until CloudWatch looks at the data again."""
         alarm.held_until = (self.clock.now() // SETTLES + 1) * SETTLES
@@ -118,7 +124,9 @@ class Alarms:
         if state != alarm.state_value:
             shown = ", ".join("missing" if point is None else f"{point:g}" for point in points)
             reason = f"{len(points)} periods: {shown}; {alarm.comparison_operator} {alarm.threshold:g}"
+            before = alarm.state_value
             alarm.update_state(reason, "{}", state)
+            notices.tell(backend, alarm, before)
 
     def points(self, backend: Any, alarm: Any, at: float) -> list[float | None]:
         """What an alarm judges at a moment: one value a period that counts, the oldest first."""
@@ -207,8 +215,12 @@ class LocalCloudWatch(CloudWatchResponse):
         return super().describe_alarms_for_metric()
 
     def set_alarm_state(self) -> ActionResult:
+        backend = self.cloudwatch_backend
+        alarm: Any = backend.alarms.get(self._get_param("AlarmName"))
+        before = alarm.state_value if alarm else ""
         answer = super().set_alarm_state()
-        self.alarms.hold(self.cloudwatch_backend.alarms[self._get_param("AlarmName")])
+        self.alarms.hold(alarm)
+        notices.tell(backend, alarm, before)
         return answer
 
     def put_metric_data(self) -> ActionResult:

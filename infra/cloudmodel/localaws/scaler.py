@@ -36,6 +36,8 @@ OUT, IN, SLACK = 3, 15, 0.9
 USUAL_COOLDOWN = 300
 KEPT = 100
 PATIENCE = 60.0
+REST = 0.01
+"""Of the machine's seconds, between two looks of a clock that runs very fast."""
 PREDEFINED = {"SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum")}
 """What the local AWS counts of the predefined metrics, with its statistic of a minute."""
 
@@ -84,7 +86,10 @@ class Scaler:
                     busy = [endpoint for key, target in targets for endpoint in self._look(key, target, mark)]
                 mark = mark + MINUTE if targets else now + MINUTE
                 self._settled(busy)
+            with self._lock:
+                self._alarms.look_everywhere()
             seen = now
+            time.sleep(REST)
 
     def _settled(self, endpoints: Sequence[Any]) -> None:
         """The next minute finds what this one began: a change of counts takes no time here, but a thread."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cloudmodel.cli import options
 from cloudmodel.cli.context import Context, address
 from cloudmodel.cli.exit_codes import DRIFT
+
+if TYPE_CHECKING:
+    from cloudmodel.settings.model import StackSettings
 
 NONE, SOME = "none", "drift"
 
@@ -41,10 +46,7 @@ def command(context: Context, stack: str | None, engine: str | None, parallel: i
     outcome = running.watched(context, opened, look, Options(parallel=parallel))
     items = list(infrastructure(outcome.steps))
     serving = told[0].serving
-    pinned, stands = opened.settings.served[0].bundle, outcome.outputs.get("bundle_digest")
-    unseen = [*told[0].unseen]
-    if pinned and stands and pinned != stands:
-        unseen.append(f"the pin is {pinned} and {stands} was deployed: the next `up` changes that")
+    unseen = [*told[0].unseen, *_unlike_the_pins(opened.settings, outcome.outputs)]
     found = bool(items or serving)
     if context.json:
         document = {
@@ -75,3 +77,13 @@ def command(context: Context, stack: str | None, engine: str | None, parallel: i
             runbook="silent-rollback" if serving else None,
         )
     say(f"no drift: the cloud is what the state of {opened.name} says")
+
+
+def _unlike_the_pins(settings: StackSettings, outputs: Mapping[str, Any]) -> Iterator[str]:
+    """Variants whose pinned bundle is not the one that was deployed."""
+    stands = {each["name"]: each["bundle_digest"] for each in outputs.get("variants") or ()}
+    for each in settings.served:
+        found = stands.get(each.name) if settings.variants else outputs.get("bundle_digest")
+        if each.bundle and found and each.bundle != found:
+            of = f" of {each.name}" if settings.variants else ""
+            yield f"the pin{of} is {each.bundle} and {found} was deployed: the next `up` changes that"

@@ -202,10 +202,17 @@ def _proposal(stack: str, said: Sequence[Said], plans: Sequence[Plan]) -> str:
     """What to commit so that the model of this change is deployed, where something else is pinned."""
     made = [each.bundle for each in _each(said, Search)] + [each.digest for each in _each(said, Packaged)]
     digest = next((each for each in made if each and DIGEST.fullmatch(each)), None)
-    if digest is None or digest in {plan.outputs.get("bundle_digest") for plan in plans}:
+    if digest is None or any(digest in _served(plan.outputs) for plan in plans):
         return ""
     line = block([f"cloudmodel:bundle: {digest}"], PART, "yaml")
     return f"This model is not what the stack pins. To deploy it, write into {code(f'Pulumi.{stack}.yaml')}:\n\n{line}"
+
+
+def _served(outputs: Mapping[str, Any]) -> set[str]:
+    """The bundles that a stack's outputs name: the first variant's, and all where it lists several."""
+    listed = outputs.get("variants")
+    variants = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return {str(each.get("bundle_digest")) for each in (outputs, *variants)}
 
 
 def _drift(found: Drifted) -> Iterator[str]:
