@@ -45,8 +45,9 @@ def chosen(to: str | None, served: Mapping[int, str], now: str, stack: str) -> i
         found = [version for version, revision in served.items() if revision and revision.startswith(to)]
     if not found:
         what = f"no revision {to!r}" if to else f"no revision before {now}" if now else "no revision"
+        kept = f"; it keeps {', '.join(map(str, served))}" if served else ": no run of it left one"
         raise UsageError(
-            f"the stack {stack} keeps {what}; it keeps {', '.join(map(str, served)) or 'none'}",
+            f"the stack {stack} keeps {what}{kept}",
             where=f"stack {stack}",
             hint=f"cloudmodel history --stack {stack}",
         )
