@@ -147,10 +147,10 @@ def npy(array: Any) -> bytes:
     return file.getvalue()
 
 
-def safetensors() -> bytes:
+def safetensors(length: int = 0) -> bytes:
     header = {"__metadata__": {"format": "pt"}, "w": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]},
               "e": {"dtype": "F32", "shape": [0], "data_offsets": [8, 8]}}  # fmt: skip
-    text = json.dumps(header).encode()
+    text = json.dumps(header).encode().ljust(length)
     return struct.pack("<Q", len(text)) + text + bytes(8)
 
 
@@ -183,6 +183,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "npy of objects": (npy(np.array([{"a": 1}, None], dtype=object)), "npy"),
     "npz": (npz(), "npz"),
     "safetensors": (safetensors(), "safetensors"),
+    "safetensors that begins as a pickle does": (safetensors(0x280), "safetensors"),
     "keras": (keras(), "keras"),
     "keras 2": (keras_h5(), "hdf5"),
     "dict": (pickle.dumps({"a": [1, 2.5, None, True, "ä", b"x" * 9000, 1 << 200], "t": (1,), "s": {1, 2}}), "pickle"),

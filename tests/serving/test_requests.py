@@ -175,7 +175,7 @@ def test_sizes_that_contradict_each_other_explain_a_failure_and_forbid_nothing(t
 
 
 def test_other_types_are_415() -> None:
-    for kind in ("image/png", "application/octet-stream", "text/plain"):
+    for kind in ("image/webp", "application/octet-stream", "text/plain"):
         with pytest.raises(RequestRefused, match="send one of") as caught:
             parse(b"x", kind)
         assert caught.value.status_code == 415
@@ -305,3 +305,9 @@ def test_any_change_of_an_npy_is_read_or_refused(data: st.DataObject) -> None:
         arrays(parse(bytes(content), NPY), IMAGE)
     except RequestRefused as refused:
         assert refused.status_code == 400
+
+
+def test_an_image_is_415_where_the_model_takes_none() -> None:
+    with pytest.raises(RequestRefused, match="takes no images") as caught:
+        arrays(parse(b"\x89PNG", "image/png"), [])
+    assert caught.value.status_code == 415

@@ -9,7 +9,7 @@ from cloudmodel.core.errors import ModelUnreadable, StepFailed, Unsupported
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import samples
 from cloudmodel.formats.model import Signature
-from cloudmodel.formats.original import Asked, GivesRows, Original
+from cloudmodel.formats.original import Asked, GivesRows, Original, Prepared
 from cloudmodel.formats.signatures import observed
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def ask(
         data = original.rows(signature)
     failure: StepFailed | None = None
     usable = data is not None and all(tensor.shape for tensor in signature.inputs)
-    for guess in [samples.Guess(1, 2)] if usable else samples.guesses(signature):
+    own = original if isinstance(original, Prepared) else None
+    for guess in [samples.Guess(1, 2)] if usable or own else samples.guesses(signature):
         requests: list[Arrays] = []
         answers: list[Arrays] = []
         try:
@@ -41,6 +42,8 @@ def ask(
                     assert data is not None
                     requests.append(samples.rows(data, signature, batch, start))
                     start += batch
+                elif own is not None:
+                    requests.append(own.request(batch))
                 else:
                     requests.append(samples.make(signature, batch, guess))
                 answers.append(_bounded(original.answer(requests[-1]), where))

@@ -10,6 +10,7 @@ from cloudmodel.core.errors import ModelUnreadable, UsageError
 from cloudmodel.formats import onnx_header
 
 HEAD = 4096
+LONGEST_HEADER = 100_000_000  # safetensors' own limit
 MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"PK\x03\x04", "zip"),
     (0, b"PK\x05\x06", "zip"),
@@ -113,13 +114,19 @@ def sniff(head: bytes, size: int) -> str:
     for offset, magic, kind in MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return kind
+    if _is_safetensors(head, min(size, LONGEST_HEADER)):  # a length of 640 looks like a pickle's first bytes
+        return "safetensors"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "pickle"
-    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8:
+    if _is_safetensors(head, size):
         return "safetensors"
     if onnx_header.sniff(head, size):
         return "onnx"
     return "text" if _is_text(head) else "unknown"
+
+
+def _is_safetensors(head: bytes, size: int) -> bool:
+    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8
 
 
 def _is_text(head: bytes) -> bool:

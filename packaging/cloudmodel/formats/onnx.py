@@ -19,7 +19,7 @@ from cloudmodel.formats.wire import Broken
 
 FORMAT = "onnx"
 MODEL_FILE = "model.onnx"
-RESERVED = ("manifest.json", "labels.txt", "code")
+RESERVED = ("manifest.json", "labels.txt", "code", "preprocess")
 MIN_OPSET = 7  # onnxruntime's own floor
 MIN_IR_VERSION = 3
 KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"})

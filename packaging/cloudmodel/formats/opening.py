@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cloudmodel.core import confined
 from cloudmodel.core.errors import ProjectInvalid, StepFailed, Unsupported
 from cloudmodel.core.progress import Report, silent
-from cloudmodel.formats import samples
+from cloudmodel.formats import preprocess, samples
 from cloudmodel.formats.extras import missing
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
@@ -31,13 +31,14 @@ KEPT = "kept"
 class Opened:
     """What the child found. `exported` is the ONNX file in the bundle's folder, or None with the `reason` why there is
     none; an ONNX model has neither. `kept` is the model in the format that its own runtime's layout takes, where that
-    is not the copy itself."""
+    is not the copy itself. `prepares` is the folder of what the format brings to make tensors of texts."""
 
     asked: Asked
     facts: dict[str, Any]
     exported: Exported | None = None
     reason: str = ""
     kept: Path | None = None
+    prepares: Path | None = None
 
 
 def open_model(
@@ -77,7 +78,8 @@ def open_model(
 
         exported = Exported.model_validate(said["exported"])
     kept = work / KEPT if FORMATS[job.format].keeps and exported is None else None
-    return Opened(asked, said["facts"], exported, said["reason"], kept)
+    prepares = work / preprocess.FOLDER
+    return Opened(asked, said["facts"], exported, said["reason"], kept, prepares if prepares.exists() else None)
 
 
 def export(job: Job, folder: Path, *, seconds: float = SECONDS, report: Report = silent) -> Exported:
@@ -93,7 +95,7 @@ def export(job: Job, folder: Path, *, seconds: float = SECONDS, report: Report =
 def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """The child's part of `open_model`; its working folder is `work`."""
     from cloudmodel.formats.asking import ask, remembers
-    from cloudmodel.formats.original import open_original
+    from cloudmodel.formats.original import Prepared, open_original
 
     job = _job(message)
     where = str(job.path) if job.source is None else str(job.source.factory)
@@ -104,6 +106,8 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
     for number, (request, answer) in enumerate(zip(asked.requests, asked.answers, strict=True)):
         samples.write_npz(Path(f"request-{number}.npz"), samples.plain(request))
         samples.write_npz(Path(f"answer-{number}.npz"), samples.plain(answer))
+    if isinstance(original, Prepared):
+        preprocess.write(original.preprocess(), Path.cwd())
     said: dict[str, Any] = {
         "signature": asked.signature.model_dump(mode="json"),
         "sizes": asked.sizes,

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats.preprocess import Steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,6 +90,17 @@ class GivesRows(Protocol):
         """Rows for every input by name, used where the project gives none; None where random ones tell as much."""
 
 
+@runtime_checkable
+class Prepared(Protocol):
+    """An Original whose people do not send tensors: texts."""
+
+    def request(self, batch: int) -> Arrays:
+        """What it is asked with where the project has no rows: numbers at random are no sentences."""
+
+    def preprocess(self) -> Steps:
+        """What the bundle does to make tensors."""
+
+
 @dataclass(frozen=True)
 class Format:
     """`module` has `open_model`; `kinds` are the words of `formats.detect` and the scanner for its files, none for a
@@ -118,6 +130,7 @@ FORMATS: Mapping[str, Format] = {
     "sklearn": Format(
         "cloudmodel.formats.sklearn.original", kinds=("joblib", "pickle", "skops"), extra="sklearn", keeps="sklearn"
     ),
+    "huggingface": Format("cloudmodel.formats.huggingface.original", extra="huggingface"),
 }
 """By the words of `model.format` in cloudmodel.yaml."""
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloudmodel.core import files
+from cloudmodel.formats import preprocess
 from cloudmodel.serving.layout import ONNX, Content
 
 RUNTIME = Path(__file__).parent / "runtime"
@@ -22,6 +23,7 @@ COMMON = (
     "errors",
     "handlers",
     "machine",
+    "preprocessing",
     "requests",
     "tensors",
     "warming",
@@ -48,9 +50,18 @@ def write(folder: Path, content: Content, *, more: Sequence[str] = (), output_fn
     code = folder / "code"
     files.write_text(code / "inference.py", INFERENCE.format(engine=engine, output_fn=output_fn))
     declared = () if content.format == ONNX else ("declared",)
-    for name in (*COMMON, engine, *declared, *more):
+    for name in (*COMMON, engine, *declared, *_prepares(folder), *more):
         source = RUNTIME / f"{name}.py"
         files.write_bytes(code / "cloudmodel_runtime" / source.name, source.read_bytes())
     if declared:
         text = json.dumps(content.signature.model_dump(mode="json"), indent=2)
         files.write_text(code / "signature.json", f"{text}\n")
+
+
+def _prepares(folder: Path) -> tuple[str, ...]:
+    """The module for the bundle's own `preprocess/`, which has its kind as its name."""
+    try:
+        document = json.loads((folder / preprocess.FOLDER / preprocess.FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    return (document["kind"],)

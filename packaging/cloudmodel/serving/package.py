@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import tempfile
@@ -18,18 +19,20 @@ from cloudmodel.bundle.store import BundleStore
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
 from cloudmodel.core.naming import PROJECT_NAME
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.formats import choose, opening, scan
+from cloudmodel.formats import choose, opening, preprocess, scan
 from cloudmodel.formats.choose import Found
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.onnx import MODEL_FILE
 from cloudmodel.formats.opening import Opened
 from cloudmodel.formats.original import FORMATS, Job
+from cloudmodel.formats.preprocess import Steps
 from cloudmodel.formats.signatures import as_tensors
 from cloudmodel.serving import answering, target, wheels
 from cloudmodel.serving.layout import ONNX, Content
 
 LABELS_FILE = "labels.txt"
 MAX_LABELS = 16 << 20
+CODE_OF_OURS = "onnxruntime"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class ModelSource:
     word of `model.format`. `inputs` narrows the model's own inputs (name, dtype, shape), or names them where the format
     does not. `samples` is an npz file with real inputs for parity. `trust` has the digests (`sha256:<hex>`) of files
     that are loaded although the scan does not call them clean. With `wheels` the bundle brings what its container
-    lacks. `metadata` goes into the manifest's as it is.
+    lacks. `preprocess` makes the model's tensors of texts, images or ids. `metadata` goes into the manifest's as it is.
     """
 
     name: str
@@ -54,6 +57,7 @@ class ModelSource:
     format: str = choose.AUTO
     trust: Sequence[str] = ()
     wheels: bool = False
+    preprocess: Steps | None = None
 
 
 def package(source: ModelSource, store: BundleStore, report: Report = silent) -> Packaged:
@@ -129,6 +133,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     elif opened.kept is not None and verdict.verdict == "clean":
         choose.judge(Found(own_format, model))
     content = Content(source.name, ONNX if ready else own_format, model, opened.asked.signature, source.task)
+    prepares = _prepare(source, opened, folder, layout)
     target.LAYOUTS[layout].write(folder, content)
     brought = wheels.bring(folder, layout, report) if source.wheels else ()
     labels = _copy_labels(source.labels, folder)
@@ -157,10 +162,30 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
             **_facts(opened, found.format),
             **({TRUSTED: excused} if excused else {}),
             **({wheels.WHEELS: [each.model_dump() for each in brought]} if brought else {}),
+            **prepares,
             **source.metadata,
         },
     )
     return build(folder, manifest, work, store, report)
+
+
+def _prepare(source: ModelSource, opened: Opened, folder: Path, layout: str) -> dict[str, Any]:
+    """Put what makes tensors of texts, images or ids into the bundle; what the manifest says of it.
+
+    Raises ProjectInvalid where it does not fit the model, Unsupported for a layout without code of ours.
+    """
+    if layout != CODE_OF_OURS:
+        if source.preprocess is not None:
+            raise Unsupported(f"The layout {layout} runs no code before its model", where="model.preprocess")
+        return {}
+    if source.preprocess is not None:
+        source.preprocess.check(opened.asked.signature)
+        preprocess.write(source.preprocess, folder)
+    elif opened.prepares is not None:
+        shutil.copytree(opened.prepares, folder / preprocess.FOLDER)
+    else:
+        return {}
+    return {"preprocess": json.loads((folder / preprocess.FOLDER / preprocess.FILE).read_text(encoding="utf-8"))}
 
 
 def _facts(opened: Opened, format: str) -> dict[str, Any]:

@@ -9,12 +9,13 @@ our server calls it with the requests that wait together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .answers import Prediction, encode
 from .batching import run_together
-from .requests import Request, arrays, parse
+from .preprocessing import arrays, finished
+from .requests import Request, parse
 from .tensors import Array
 from .warming import warm_up
 
@@ -31,7 +32,7 @@ def input_fn(data: bytes | bytearray | str, content_type: str | None) -> Request
 
 def predict_fn(data: Request, model: Any) -> Prediction:
     """Bring the values into the model's form and run it; status 400 on the exception where they do not fit."""
-    return _prediction(data, model.run(arrays(data, model.inputs)))
+    return _prediction(data, model.run(arrays(data, model)), model)
 
 
 def predict_many_fn(requests: Sequence[Request], model: Any) -> list[Prediction | Exception]:
@@ -39,7 +40,7 @@ def predict_many_fn(requests: Sequence[Request], model: Any) -> list[Prediction 
     results: list[Any] = [_arrays(request, model) for request in requests]
     sound = [place for place, result in enumerate(results) if not isinstance(result, Exception)]
     for place, outcome in zip(sound, run_together([results[place] for place in sound], model), strict=True):
-        results[place] = outcome if isinstance(outcome, Exception) else _prediction(requests[place], outcome)
+        results[place] = outcome if isinstance(outcome, Exception) else _prediction(requests[place], outcome, model)
     return results
 
 
@@ -53,12 +54,13 @@ def body_fn(prediction: Prediction, accept: str | None) -> bytes | str:
     return encode(prediction, accept)[0]
 
 
-def _prediction(request: Request, outputs: dict[str, Array]) -> Prediction:
-    return Prediction(outputs, len(request.values) if request.form == "instances" else None)
+def _prediction(request: Request, outputs: Mapping[str, Array], model: Any) -> Prediction:
+    rows = len(request.values) if request.form == "instances" else 1 if request.form == "image" else None
+    return Prediction(finished(request, outputs, model), rows)
 
 
 def _arrays(request: Request, model: Any) -> dict[str, Array] | Exception:
     try:
-        return arrays(request, model.inputs)
+        return arrays(request, model)
     except Exception as error:
         return error

@@ -23,6 +23,7 @@ JSON = "application/json"
 NPY = "application/x-npy"
 NPZ = "application/x-npz"
 CSV = "text/csv"
+IMAGES = ("image/jpeg", "image/png")
 CONTENT_TYPES = (JSON, NPY, NPZ, CSV)
 
 MAX_UNPACKED = 1 << 28  # bytes that an npz may unpack to: ten times the largest request that SageMaker passes on
@@ -35,7 +36,7 @@ SHAPE = re.compile(rb"'shape'\s*:\s*\(\s*((?:\d{1,18}\s*,\s*)*(?:\d{1,18}\s*)?)\
 
 class Request(NamedTuple):
     """Values as they were sent. `form`: `inputs` (by name), `instances` (rows), `single` (one array), `cells` (a
-    table)."""
+    table), `image` (the bytes of one)."""
 
     form: str
     values: Any
@@ -56,11 +57,15 @@ def parse(data: Any, content_type: str | None) -> Request:
         return Request("single", read_npy(raw))
     if kind == NPZ:
         return Request("inputs", _npz(raw))
+    if kind in IMAGES:
+        return Request("image", raw)
     raise UnsupportedType(f"content type {kind!r} is not read here; send one of {', '.join(CONTENT_TYPES)}")
 
 
 def arrays(request: Request, specs: Sequence[Spec]) -> dict[str, Array]:
     """The model's inputs by name, in its dtypes and shapes. Raises RequestRefused."""
+    if request.form == "image":
+        raise UnsupportedType(f"this model takes no images; send one of {', '.join(CONTENT_TYPES)}")
     if request.form == "cells":
         return _from_cells(request.values, specs)
     if request.form == "instances":

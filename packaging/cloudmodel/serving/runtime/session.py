@@ -8,6 +8,7 @@ from typing import Any
 
 import onnxruntime
 
+from . import preprocessing
 from .errors import RequestRefused
 from .machine import threads
 from .tensors import NUMPY_NAME, Array, Spec, contradiction
@@ -29,6 +30,7 @@ class Model:
         self._session = onnxruntime.InferenceSession(str(Path(model_dir) / MODEL_FILE), options, providers=providers)
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(node.name for node in self._session.get_outputs())
+        self.preprocessing = preprocessing.load(model_dir)
         self.batches = False
         """Whether rows of several requests may be predicted together; `batching.prove` finds out."""
 

@@ -1,0 +1,1 @@
+"""Hugging Face folders of text models: config.json, weights, tokenizer."""

@@ -1,0 +1,135 @@
+"""A Hugging Face folder: the class of transformers that `config.json` names, and never code of the folder's own."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from cloudmodel.core.errors import ModelUnreadable, Unsupported
+from cloudmodel.formats.huggingface import generation
+from cloudmodel.formats.huggingface.heads import Head, head
+from cloudmodel.formats.huggingface.tokens import SAMPLES, Tokens
+from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats.original import Exporter, Job, Original
+from cloudmodel.formats.preprocess import TextSteps
+from cloudmodel.formats.pytorch import export, modules
+from cloudmodel.formats.pytorch.original import settle
+
+SEQUENCE = "sequence"
+
+
+class TextModel:
+    """A model that answers a text at once: an embedding or logits."""
+
+    def __init__(self, module: Head, tokens: Tokens, facts: Mapping[str, Any]) -> None:
+        self._module = module.eval()
+        self._tokens = tokens
+        self.signature = Signature(inputs=inputs(module.names), outputs=(module.output,))
+        self.facts = dict(facts)
+
+    def answer(self, request: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The output by name. Raises StepFailed."""
+        return modules.answer(self._module, request, self.signature)
+
+    def exporters(self) -> Mapping[str, Exporter]:
+        """PyTorch's older exporter first: on MiniLM it takes 4 seconds of CPU and the newer one 93 (torch 2.15)."""
+        return dict(reversed(tuple(export.exporters(self._module).items())))
+
+    def request(self, batch: int) -> dict[str, NDArray[Any]]:
+        """Texts, tokenized: numbers at random are no sentences, and no masks."""
+        return request(self._tokens, batch, self._module.names)
+
+    def preprocess(self) -> TextSteps:
+        """Texts to tokens."""
+        return self._tokens.steps(None)
+
+
+def inputs(names: tuple[str, ...]) -> tuple[Tensor, ...]:
+    """Token arrays."""
+    return tuple(Tensor(name=name, dtype="int64", shape=("batch", SEQUENCE)) for name in names)
+
+
+def request(tokens: Tokens, batch: int, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """The first `batch` sample texts, as transformers tokenizes them."""
+    return tokens.encode([SAMPLES[place % len(SAMPLES)] for place in range(batch)], names)
+
+
+def open_model(job: Job) -> Original:
+    """Load config, tokenizer and weights. Raises ModelUnreadable, Unsupported."""
+    assert job.path is not None
+    settle()
+    architecture, kind = _architecture(job.path)
+    model = _load(job.path, kind)
+    config = model.config
+    tokens = Tokens(job.path, getattr(config, "max_position_embeddings", None))
+    facts = {
+        "architecture": architecture,
+        "parameters": modules.parameters(model),
+        "transformers": transformers.__version__,
+        "torch": str(torch.__version__),
+        "max_length": tokens.limit,
+    }
+    names = tokens.names(set(inspect.signature(model.forward).parameters))
+    if getattr(config, "is_encoder_decoder", False) and hasattr(model, "get_encoder") and model.can_generate():
+        names = tuple(name for name in names if name != "token_type_ids")
+        return generation.Generator(model, tokens, names, facts)
+    labels = getattr(config, "id2label", None)
+    found = head(model, architecture, names, job.path)
+    if found.output.name == "logits" and labels:
+        facts["labels"] = [labels[place] for place in sorted(labels)]
+    return TextModel(found, tokens, facts)
+
+
+def _architecture(folder: Path) -> tuple[str, Any]:
+    try:
+        named = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+        (architecture,) = (str(each) for each in named)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelUnreadable(
+            f"config.json does not name one architecture: {error}", where=str(folder / "config.json"),
+            hint="model.save_pretrained(folder) writes it",
+        ) from None  # fmt: skip
+    kind = getattr(transformers, architecture, None)
+    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+        raise Unsupported(
+            f"transformers {transformers.__version__} has no {architecture}; code of a folder's own is never run",
+            where=str(folder / "config.json"),
+            hint="export it to ONNX where its code is trusted",
+        )
+    return architecture, kind
+
+
+def _load(folder: Path, kind: Any) -> Any:
+    """The model with all its weights: transformers would make up those that are missing."""
+    try:
+        model, said = kind.from_pretrained(
+            str(folder), local_files_only=True, dtype=torch.float32, attn_implementation="eager",
+            output_loading_info=True,
+        )  # fmt: skip
+    except Exception as error:  # every architecture fails in its own way
+        raise ModelUnreadable(
+            f"transformers cannot load it: {modules.line(error)}", where=str(folder), hint="save the folder again"
+        ) from None
+    missing = sorted(
+        name for name in said["missing_keys"] if not (kind.__name__.endswith("Model") and "pooler." in name)
+    )
+    wrong = sorted(str(each[0]) for each in said.get("mismatched_keys", ()))
+    if missing or wrong:
+        raise ModelUnreadable(
+            f"The weights are not those of {kind.__name__}: {(missing or wrong)[0]} is "
+            f"{'missing' if missing else 'of another shape'}" + (f", and {len(missing or wrong) - 1} more"),
+            where=str(folder),
+            hint="copy every shard that the index names",
+        )
+    return model.eval()
