@@ -11,6 +11,9 @@ import numpy as np
 
 import served_models
 from aws_toolkits import HUGGINGFACE, PYTORCH, ask
+from cloudmodel.bundle.archive import extract
+from cloudmodel.bundle.store import open_store
+from cloudmodel.serving.package import ModelSource, package
 
 JSON, NPY, NPZ = "application/json", "application/x-npy", "application/x-npz"
 
@@ -25,17 +28,24 @@ def unpacked(body: bytes) -> dict[str, Any]:
     return dict(np.load(io.BytesIO(body)))
 
 
+def packaged(source: ModelSource, work: Path) -> Path:
+    """The unpacked bundle."""
+    extract(package(source, open_store("store", base=work)).archive, work / "bundle")
+    return work / "bundle"
+
+
 def test_the_pytorch_container(tmp_path: Path) -> None:
     import torch
 
     module = served_models.torchscript(tmp_path / "net.pt")
-    bundle = served_models.lay_out(tmp_path / "net.pt", "pytorch", "torchscript", served_models.TORCHSCRIPT)
+    inputs = [tensor.model_dump() for tensor in served_models.TORCHSCRIPT.inputs]
+    bundle = packaged(ModelSource("net", tmp_path / "net.pt", layout="pytorch", inputs=inputs), tmp_path)
     image = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
     scale = np.array([[1], [2], [0.5]], np.float32)
     with torch.no_grad():
         logits, top = (tensor.numpy() for tensor in module(torch.tensor(image), torch.tensor(scale)))
     rows = [{"image": left.tolist(), "scale": right.tolist()} for left, right in zip(image, scale, strict=True)]
-    by_name, by_row, packed, wrong, unread = ask(
+    by_name, by_row, arrays, wrong, unread = ask(
         bundle,
         tmp_path,
         (JSON, "", json.dumps({"inputs": {"image": image.tolist(), "scale": scale.tolist()}}).encode()),
@@ -45,29 +55,31 @@ def test_the_pytorch_container(tmp_path: Path) -> None:
         ("image/png", "", b"x"),
         service=PYTORCH,
     )
-    assert json.loads(by_name.body) == {"outputs": {"logits": logits.tolist(), "top": top.tolist()}}
-    assert json.loads(by_row.body)["predictions"][1] == {"logits": logits[1].tolist(), "top": int(top[1])}
-    assert np.array_equal(unpacked(packed.body)["logits"], logits)
+    first, second = unpacked(arrays.body)
+    assert json.loads(by_name.body) == {"outputs": {first: logits.tolist(), second: top.tolist()}}
+    assert json.loads(by_row.body)["predictions"][1] == {first: logits[1].tolist(), second: int(top[1])}
+    assert np.array_equal(unpacked(arrays.body)[first], logits)
     assert [wrong.status, unread.status] == [400, 415]
     assert b"the model takes image: float32[batch, 4]" in wrong.body
 
 
 def test_the_scikit_learn_container(tmp_path: Path) -> None:
-    model = served_models.estimator(tmp_path / "digits.pkl")
-    bundle = served_models.lay_out(tmp_path / "digits.pkl", "sklearn", "sklearn", served_models.SKLEARN)
+    model = served_models.estimator(tmp_path / "digits.joblib")
+    bundle = packaged(ModelSource("digits", tmp_path / "digits.joblib", layout="sklearn"), tmp_path)
     rows = np.random.default_rng(2).integers(0, 16, (4, 64)).astype(np.float32)
     table = "\n".join(",".join(map(str, row)) for row in rows.tolist()).encode()
-    packed, listed, cells, wrong = ask(
+    arrays, listed, cells, wrong = ask(
         bundle,
         tmp_path,
-        (NPZ, NPZ, npz(input=rows)),
+        (NPZ, NPZ, npz(features=rows)),
         (JSON, JSON, json.dumps({"instances": rows.tolist()}).encode()),
         ("text/csv", JSON, table),
         (JSON, "", json.dumps({"instances": [[1, 2]]}).encode()),
         hidden=("onnxruntime",),
     )
-    expected = {"label": model.predict(rows), "probabilities": model.predict_proba(rows).astype(np.float32)}
-    found = unpacked(packed.body)
+    expected = {"label": model.predict(rows), "probabilities": model.predict_proba(rows)}
+    found = unpacked(arrays.body)
+    assert [*found] == [*expected]
     assert all(np.array_equal(found[name], array) for name, array in expected.items())
     wanted = [{name: array[row].tolist() for name, array in expected.items()} for row in range(4)]
     assert json.loads(listed.body) == {"predictions": wanted}
@@ -84,7 +96,7 @@ def test_the_hugging_face_container(tmp_path: Path) -> None:
     mask = np.array([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]])
     with torch.no_grad():
         logits = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask)).logits.numpy()
-    packed, by_name, unknown = ask(
+    arrays, by_name, unknown = ask(
         bundle,
         tmp_path,
         (NPZ, NPZ, npz(input_ids=ids, attention_mask=mask)),
@@ -93,7 +105,7 @@ def test_the_hugging_face_container(tmp_path: Path) -> None:
         service=HUGGINGFACE,
         hidden=("onnxruntime",),
     )
-    assert [packed.kind, by_name.kind] == [NPZ, JSON]
-    assert np.allclose(unpacked(packed.body)["logits"], logits, atol=1e-6)
+    assert [arrays.kind, by_name.kind] == [NPZ, JSON]
+    assert np.allclose(unpacked(arrays.body)["logits"], logits, atol=1e-6)
     assert np.allclose(json.loads(by_name.body)["outputs"]["logits"], logits, atol=1e-6)
     assert unknown.status == 400

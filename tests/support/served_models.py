@@ -62,11 +62,6 @@ def torchscript(path: Path) -> Any:
     return module
 
 
-SKLEARN = signature(
-    {"input": ("float32", ("batch", 64))}, {"label": ("int64", ("batch",)), "probabilities": ("float32", ("batch", 10))}
-)
-
-
 def estimator(path: Path) -> Any:
     """Ten digits by logistic regression; returns it."""
     import joblib

@@ -168,10 +168,11 @@ def _contradictions(project: Project, settings: StackFile, aws: AwsFile, *, pinn
     for key, what, region in _regional(settings):
         if aws.region and region != aws.region:
             yield key, f"is {what} of another region than {aws.region}"
-    if settings.existing.image is None and project.serve.layout in ("auto", "onnxruntime"):
+    if settings.existing.image is None:
+        layout = "onnxruntime" if project.serve.layout == "auto" else project.serve.layout
         for each in settings.served:
             try:
-                serving_image("onnxruntime", each.instance, aws.region or LOCAL_REGION)
+                serving_image(layout, each.instance, aws.region or LOCAL_REGION)
             except Unsupported as error:
                 yield each.keys["instance"], error.message
 
