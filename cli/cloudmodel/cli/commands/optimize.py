@@ -166,9 +166,10 @@ def _source(project: Project, model: Path) -> ModelSource:
 
 
 def _model(project: Project, folder: Path, report: Report) -> tuple[Path, Source | None]:
-    """The ONNX file that the search starts from, and the PyTorch model behind it where the project names a factory."""
+    """The ONNX file that the search starts from, and the model behind it where that is another one."""
     from cloudmodel.cli.commands.package import model_source
     from cloudmodel.formats import choose, opening
+    from cloudmodel.formats.factory import Source
     from cloudmodel.formats.onnx import FORMAT
     from cloudmodel.formats.original import Job
     from cloudmodel.formats.signatures import as_tensors
@@ -179,7 +180,8 @@ def _model(project: Project, folder: Path, report: Report) -> tuple[Path, Source
         return found.path, None
     choose.judge(found)
     job = Job(found.format, found.path, as_tensors(model.inputs), found.source)
-    return opening.export(job, folder, report=report).model, found.source
+    source = found.source or Source(project.folder, weights=found.path)
+    return opening.export(job, folder, report=report).model, source
 
 
 def _gate_error(document: dict[str, Any]) -> Exception:
