@@ -55,7 +55,9 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_every_example_works_offline(terminal: Terminal) -> None:
-    before: dict[str, Callable[[Terminal], None]] = {"invoke": requests, "state unlock": locked}
+    before: dict[str, Callable[[Terminal], None]] = {
+        "ci init": repository, "invoke": requests, "state unlock": locked,
+    }  # fmt: skip
     for verb, lines in EXAMPLES.items():
         if verb in before:
             before[verb](terminal)
@@ -67,6 +69,10 @@ def test_every_example_works_offline(terminal: Terminal) -> None:
             assert code == 0, f"$ {line}\n{printed}"
         if verb == "init":
             terminal.folder /= "shop"
+
+
+def repository(terminal: Terminal) -> None:
+    assert terminal.run("git init --quiet")[0] == 0
 
 
 def requests(terminal: Terminal) -> None:

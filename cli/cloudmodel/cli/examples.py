@@ -31,6 +31,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "cloudmodel preview --save-plan plan.json",
         "cloudmodel preview --json > preview.json",
     ),
+    "ci init": ("cloudmodel ci init github --stack local", "cloudmodel ci init gitlab --environment live"),
     "ci comment": ("cloudmodel ci comment --stack local preview.json",),
     "up": (
         "cloudmodel up --plan plan.json --yes",
