@@ -42,7 +42,9 @@ RULES: Mapping[str, Verdict] = {
     "second-opinion-failed": "unknown",
 }
 """What each rule's finding makes of the verdict; the worst one counts."""
-TRUSTABLE = frozenset({"unlisted-import", "dangerous-import", "pickle-call", "python-code", "keras-code"})
+TRUSTABLE = frozenset(
+    {"unlisted-import", "dangerous-import", "pickle-call", "python-code", "keras-code", "second-opinion"}
+)
 """What a user may take on: code that the file names. What is broken or hides something stays refused."""
 HINTS: Mapping[str, str] = {
     "external-missing": "put the weights file beside the model, under the name that it was exported with",
