@@ -21,6 +21,7 @@ from terminal import Terminal
 LOCK = "4c1f0d0c2b6a4a3e9a7a5a0f6d1e2b37"
 UNANSWERED = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
 """Whoever asks the internet for something is refused."""
+PROD = 'config: {"cloudmodel:target": aws, "aws:region": eu-west-1, "aws:allowedAccountIds": ["123456789012"]}\n'
 
 
 def leaves() -> Iterator[tuple[str, click.Command]]:
@@ -73,6 +74,7 @@ def test_every_example_works_offline(terminal: Terminal) -> None:
 
 def repository(terminal: Terminal) -> None:
     assert terminal.run("git init --quiet")[0] == 0
+    (terminal.folder / "Pulumi.prod.yaml").write_text(PROD)
 
 
 def requests(terminal: Terminal) -> None:

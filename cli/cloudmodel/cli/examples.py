@@ -1,6 +1,7 @@
 """What the help of each verb shows as examples, in the order of a session: a test types them one after the other.
 
-They work offline, in a project made by `cloudmodel init` and on its stack `local`.
+They work offline, in a project made by `cloudmodel init` and on its stack `local`; those of `ci init` where the project
+is in a git repository and has a stack `prod` on aws.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "cloudmodel preview --save-plan plan.json",
         "cloudmodel preview --json > preview.json",
     ),
-    "ci init": ("cloudmodel ci init github --stack local", "cloudmodel ci init gitlab --environment live"),
+    "ci init": (
+        "cloudmodel ci init github --stack prod",
+        "cloudmodel ci init gitlab --stack prod --environment live",
+    ),
     "ci comment": ("cloudmodel ci comment --stack local preview.json",),
     "up": (
         "cloudmodel up --plan plan.json --yes",
