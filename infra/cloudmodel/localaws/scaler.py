@@ -27,6 +27,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from cloudmodel.localaws.alarms import ALARM, Alarms, Wanted
 from cloudmodel.localaws.endpoints import Endpoints
 from cloudmodel.localaws.metrics import NAMESPACE
+from cloudmodel.localaws.scalable import Key, Place, targets_of_all
 from cloudmodel.settings.schedule import At, Cron, Rate, parse
 
 MINUTE = 60.0
@@ -40,9 +41,6 @@ REST = 0.01
 """Of the machine's seconds, between two looks of a clock that runs very fast."""
 PREDEFINED = {"SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum")}
 """What the local AWS counts of the predefined metrics, with its statistic of a minute."""
-
-Key = tuple[str, str, str, str]
-"""Account, region, dimension and resource of a target."""
 
 
 @dataclass
@@ -82,7 +80,7 @@ class Scaler:
             mark = max(seen + MINUTE, now - LONGEST)
             while mark <= now:
                 with self._lock:
-                    targets = list(_targets())
+                    targets = list(targets_of_all())
                     busy = [endpoint for key, target in targets for endpoint in self._look(key, target, mark)]
                 mark = mark + MINUTE if targets else now + MINUTE
                 self._settled(busy)
@@ -105,7 +103,7 @@ class Scaler:
 
     def _changed(self, key: Key, target: Any, mark: float) -> Iterator[Any]:
         """What one minute changes at a target; yields the endpoint where its size does."""
-        place = _Place.of(key)
+        place = Place.of(key)
         if place is None or place.endpoint.endpoint_status != "InService":
             return
         suspended = target.suspended_state or {}
@@ -154,7 +152,7 @@ class Scaler:
                 began = self._memory.began.setdefault((key, action.arn), mark)
                 return mark > began and (mark - began) % every.total_seconds() < MINUTE
 
-    def _policies(self, key: Key, place: _Place, mark: float) -> Iterator[tuple[str, int]]:
+    def _policies(self, key: Key, place: Place, mark: float) -> Iterator[tuple[str, int]]:
         """Each policy that wants another capacity now, and which; one that only tracks takes away when all do."""
         backend = applicationautoscaling_backends[key[0]][key[1]]
         policies = [
@@ -171,7 +169,7 @@ class Scaler:
             if policy.policy_type == "StepScaling" and (stepped := self._stepped(key, policy, place, mark)) is not None:
                 yield policy.policy_name, stepped
 
-    def _tracked(self, key: Key, policy: Any, place: _Place, mark: float) -> int | None:
+    def _tracked(self, key: Key, policy: Any, place: Place, mark: float) -> int | None:
         said = policy.target_tracking_scaling_policy_configuration
         points = self._points(key, said, place, mark)
         goal = float(said["TargetValue"])
@@ -186,7 +184,7 @@ class Scaler:
             return None
         return math.ceil(place.capacity * max(all_of_them) / goal)
 
-    def _points(self, key: Key, said: Mapping[str, Any], place: _Place, mark: float) -> list[float | None]:
+    def _points(self, key: Key, said: Mapping[str, Any], place: Place, mark: float) -> list[float | None]:
         """The last fifteen minutes of what a policy tracks; nothing of what the local AWS does not count."""
         cloudwatch = cloudwatch_backends[key[0]][key[1]]
         if custom := said.get("CustomizedMetricSpecification"):
@@ -203,7 +201,7 @@ class Scaler:
         dimensions = {"EndpointName": place.endpoint.endpoint_name, "VariantName": place.variant}
         return self._alarms.series(cloudwatch, Wanted(NAMESPACE, metric, dimensions, MINUTE, statistic), mark, IN)
 
-    def _stepped(self, key: Key, policy: Any, place: _Place, mark: float) -> int | None:
+    def _stepped(self, key: Key, policy: Any, place: Place, mark: float) -> int | None:
         """What the alarm of a step policy asks for while it is off."""
         said = policy.step_scaling_policy_configuration
         cloudwatch = cloudwatch_backends[key[0]][key[1]]
@@ -243,43 +241,6 @@ class Scaler:
         del kept[:-KEPT]
 
 
-@dataclass(frozen=True)
-class _Place:
-    """The variant of a target."""
-
-    backend: Any
-    endpoint: Any
-    variant: str
-    summary: Mapping[str, Any]
-    provisioned: bool
-
-    @classmethod
-    def of(cls, key: Key) -> _Place | None:
-        """None where there is no such variant (any more)."""
-        from moto.sagemaker.models import sagemaker_backends
-
-        account, region, dimension, resource = key
-        name, _, variant = resource.removeprefix("endpoint/").partition("/variant/")
-        backend = sagemaker_backends[account][region]
-        endpoint: Any = backend.endpoints.get(name)
-        for summary in endpoint.production_variants if endpoint is not None else ():
-            if summary["VariantName"] == variant:
-                return cls(backend, endpoint, variant, summary, dimension.endswith(":DesiredProvisionedConcurrency"))
-        return None
-
-    @property
-    def capacity(self) -> int:
-        if self.provisioned:
-            return int((self.summary.get("CurrentServerlessConfig") or {}).get("ProvisionedConcurrency", 0))
-        return int(self.summary.get("DesiredInstanceCount", 0))
-
-    def sized(self, capacity: int) -> dict[str, Any]:
-        """The fields of the variant's summary that say so."""
-        if self.provisioned:
-            return {"ServerlessConfig": {**self.summary["CurrentServerlessConfig"], "ProvisionedConcurrency": capacity}}
-        return {"InstanceCount": capacity}
-
-
 def _adjusted(capacity: int, kind: str | None, by: int) -> int:
     if kind == "ExactCapacity":
         return by
@@ -287,12 +248,3 @@ def _adjusted(capacity: int, kind: str | None, by: int) -> int:
         change = capacity * by / 100
         return capacity + (math.ceil(change) if change > 0 else math.floor(change))
     return capacity + by
-
-
-def _targets() -> Iterator[tuple[Key, Any]]:
-    for account, regions in applicationautoscaling_backends.items():
-        for region, backend in regions.items():
-            for dimension, targets in list(backend.targets.items()):
-                for resource, target in list(targets.items()):
-                    if target.service_namespace == "sagemaker":
-                        yield (account, region, dimension, resource), target

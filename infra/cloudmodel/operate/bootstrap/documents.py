@@ -5,7 +5,8 @@ Judged in the tests by AWS's own list of actions, resources and condition keys, 
 
 from __future__ import annotations
 
-from cloudmodel.operate.bootstrap.permissions import KEY_CHANGES, LOGS, allow, reads, s3, serving, storage
+from cloudmodel.operate.bootstrap.changes import KEY_CHANGES, serving, storage
+from cloudmodel.operate.bootstrap.permissions import LOGS, allow, reads, s3
 from cloudmodel.operate.bootstrap.setup import AUDIENCES, Setup
 from cloudmodel.program.policies import document
 
