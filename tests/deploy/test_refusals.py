@@ -160,6 +160,17 @@ def test_it_is_said_and_nothing_is_lost(
     assert resources(project, name) == before
 
 
+def test_what_needs_no_bundle_goes_on_where_the_pinned_one_was_changed(
+    stood: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, name, fresh = stood
+    with a_bundle_that_was_changed(project, monkeypatch):
+        refreshed = project.engine(name).refresh(Options(), unheard)
+        doomed = project.engine(name).preview_destroy(Options(), unheard)
+    fresh()
+    assert not refreshed.changes and doomed.summary["delete"] >= 3
+
+
 def test_a_clouds_key_is_refused_by_name_on_the_embedded_engine(place: Callable[[], Any]) -> None:
     project = place()
     project.write("Pulumi.local.yaml", "secretsprovider: awskms://alias/a\nconfig: {'cloudmodel:target': local}\n")

@@ -42,8 +42,12 @@ def test_a_clone_deploys_the_pinned_bundle_from_the_store(shell: Shell, store: C
     origin = Shell(shell.folder / "digits", kept)
     description, stack = origin.folder / "cloudmodel.yaml", origin.folder / "Pulumi.local.yaml"
     description.write_text(description.read_text() + f"bundles: {STORE}\n")
-    digest = origin.json("package", "--push")["digest"]
+    digest = origin.json("package")["digest"]
     stack.write_text(stack.read_text() + f"  cloudmodel:bundle: {digest}\n")
+    unpushed = origin.json("up", "--stack", "local", "--yes", code=2)
+    assert "on this machine only" in unpushed["message"]
+    assert unpushed["hint"] == f"cloudmodel package --push {digest}"
+    assert origin.json("package", "--push", digest)["pushed"] == STORE
     git(origin.folder, "init")
     git(origin.folder, "add", "--all")
     git(origin.folder, "commit", "-m", "pin")
