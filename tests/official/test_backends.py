@@ -117,6 +117,9 @@ def test_a_stack_lives_in_s3_under_a_kms_key(well: Setting, tmp_path: Path) -> N
     assert shell.json("outputs", "--stack", "prod", "--show-secrets")["outputs"]["token"] == "hunter2hunter2"
     assert [each["kind"] for each in shell.json("history", "--stack", "prod")["updates"]] == ["up", "up"]
 
+    sealed = shell.json("rollback", "--stack", "prod", "--yes", code=2)
+    assert "only Pulumi opens" in sealed["message"] and "pin the earlier bundle" in sealed["hint"]
+
     exported = shell.json("state", "export", "--stack", "prod")["state"]
     assert exported["deployment"]["secrets_providers"]["type"] == "cloud"
     file = tmp_path / "state.json"

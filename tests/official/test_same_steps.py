@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,26 @@ pulumi.export("name", group.name)
 """
 
 
+def git(shell: Shell, *words: str) -> str:
+    identity = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    dates = {"GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z"}
+    done = subprocess.run(
+        ["git", *words], cwd=shell.folder, env=shell.environment | identity | dates, check=True, capture_output=True
+    )
+    return done.stdout.decode().strip()
+
+
+def commit(*shells: Shell) -> None:
+    """The same commit in the repository of each project."""
+    for shell in shells:
+        git(shell, "init")
+        git(shell, "commit", "--allow-empty", "-m", "one")
+
+
+def head(shell: Shell) -> str:
+    return git(shell, "rev-parse", "HEAD")
+
+
 def told(answer: dict[str, Any]) -> dict[str, Any]:
     """What a user reads of a verb's answer, whichever engine gave it."""
     return {key: value for key, value in answer.items() if key not in ("engine", "duration_s")}
@@ -36,8 +58,14 @@ def test_a_project_lives_the_same_life_on_both_engines(make: Callable[..., Shell
         assert told(theirs) == told(embedded.json(*words, "--stack", "local"))
         return theirs
 
+    commit(embedded, official)
     assert both("preview")["summary"]["create"] >= 15
     both("up", "--yes")
+    first = head(official)
+    commit(embedded, official)
+    assert head(official) != first
+    state = official.json("state", "export", "--stack", "local", "--engine", "official")["state"]
+    assert first in json.dumps(state), "what was made carries the commit, and a later one alone is no change"
     both("up", "--yes", "--expect-no-changes")
     both("refresh", "--yes", "--expect-no-changes")
     for shell in (embedded, official):

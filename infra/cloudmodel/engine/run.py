@@ -140,6 +140,11 @@ def restore(
     return _Session(run, kept, events, preview=preview, stop=stop, plan=plan).restore(earlier)
 
 
+def settle(run: Run, recorder: Recorder, events: Events) -> Result:
+    """Settle what an interrupted run left pending by looking at the cloud. Makes no call that changes it."""
+    return _Session(run, recorder, events, preview=False, stop=None).settle()
+
+
 def refresh(
     run: Run, recorder: Recorder, events: Events, *, preview: bool = False, stop: threading.Event | None = None
 ) -> Result:
@@ -217,6 +222,9 @@ class _Session:
             deployment.end(failed=False)
 
         return self._result(work)
+
+    def settle(self) -> Result:
+        return self._result(recovery.Recovery(self._ledger, self._reporter, self._provider_of).settle_all)
 
     def refresh(self) -> Result:
         def work() -> None:

@@ -99,6 +99,35 @@ class BackendBucket:
             ) from None
 
 
+class BucketPlace:
+    """One object of the state's bucket; implements `unfinished.Place`."""
+
+    def __init__(self, bucket: BackendBucket, path: str) -> None:
+        self.where = f"{bucket.url.rstrip('/')}/{path}"
+        self._bucket = bucket
+        self._key = bucket.key(path)
+
+    def read(self) -> bytes | None:
+        from botocore.exceptions import ClientError
+
+        with self._bucket.errors():
+            try:
+                answer = self._bucket.client.get_object(Bucket=self._bucket.name, Key=self._key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ABSENT:
+                    return None
+                raise
+            return bytes(answer["Body"].read())
+
+    def write(self, content: bytes) -> None:
+        with self._bucket.errors():
+            self._bucket.client.put_object(Bucket=self._bucket.name, Key=self._key, Body=content)
+
+    def remove(self) -> None:
+        with self._bucket.errors():
+            self._bucket.client.delete_object(Bucket=self._bucket.name, Key=self._key)
+
+
 class BucketLock:
     """The lock of one stack whose state is in a bucket; the same words as `engine.lock.StackLock`."""
 

@@ -28,11 +28,12 @@ from cloudmodel.deploy.engines import OFFICIAL, Drift, Options, Update
 from cloudmodel.deploy.landed import Proof
 from cloudmodel.deploy.late import tell_late
 from cloudmodel.deploy.official import cloud_secrets, failures, past, rollback, workspace
-from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock
+from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock, BucketPlace
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.session import Program, Session
 from cloudmodel.deploy.official.stack import OpenStack, Workspace
+from cloudmodel.deploy.official.unfinished import FilePlace, Place, Unfinished
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.rebuild import Rebuilt
 from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
@@ -59,6 +60,7 @@ from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.settings.model import Local, Project, StackSettings
 
 PARALLEL = 8
+INTERRUPTED = "a run of this stack was interrupted: what it had done by then is taken into the state"
 
 
 class OfficialEngine:
@@ -73,7 +75,9 @@ class OfficialEngine:
         self._home = project.folder / workspace.PRIVATE
         self._command = Command(require())
         self._backend = workspace.backend(project, settings)
+        self._secrets = Secrets(passphrase_source(self._home / "passphrase"))
         self._lock = self._lock_of(self._backend)
+        self._unfinished = self._unfinished_of(self._backend)
         self._cloud = RememberedCloud(self._home / "official" / "work" / stack)
         self._program = Program(script(project.folder), project.folder)
         self._previewed: tuple[Binding, Plan] | None = None
@@ -125,8 +129,7 @@ class OfficialEngine:
             return self._done(session, result, options)
 
     def preview_rollback(self, to: str | None, options: Options, events: Events) -> Outcome:
-        secrets = Secrets(passphrase_source(self._home / "passphrase"))
-        earlier = past.states(self._backend, self._project.pulumi_name, self._name, secrets)
+        earlier = past.states(self._backend, self._project.pulumi_name, self._name, self._secrets)
         served = {version: revision_of(each) for version, each in enumerate(earlier, start=1) if revision_of(each)}
         with self._session(options, events, create=False) as session:
             version = chosen(to, served, revision_of(session.state), self._name)
@@ -143,7 +146,10 @@ class OfficialEngine:
         note = f"{past.ROLLBACK} {goal.version}{': ' if options.message else ''}{options.message}"
         with self._locked("rollback"), self._session(options, events) as session:
             with self._explaining():
-                result = rollback.carry_out(session, goal, calls, self._stopped, parallel=options.parallel or PARALLEL)
+                result = rollback.carry_out(
+                    session, goal, calls, self._stopped, self._unfinished, self._secrets,
+                    parallel=options.parallel or PARALLEL,
+                )  # fmt: skip
             proof = Proof(self._project, self._settings, session.cloud)
             proof.tell_rolled_back(result)
             with self._explaining():
@@ -195,11 +201,10 @@ class OfficialEngine:
                 return {"version": checkpoint.VERSION, "deployment": {"resources": []}}
 
     def import_state(self, document: Mapping[str, Any]) -> None:
-        secrets = Secrets(passphrase_source(self._home / "passphrase"))
         where = "the document to import"
         # What a cloud's key sealed is Pulumi's to open: only the shape is looked at here.
         readable = cloud_secrets.without_sealed(document)
-        state = checkpoint.read(readable, self._project.pulumi_name, self._name, secrets, where).state
+        state = checkpoint.read(readable, self._project.pulumi_name, self._name, self._secrets, where).state
         if violations := integrity.check(state):
             raise StateCorrupt(
                 f"the state is not sound: {violations[0]}",
@@ -208,7 +213,7 @@ class OfficialEngine:
                 details={"violations": list(violations)},
             )
         stack = self._stack()
-        deployment = checkpoint.export(state, secrets) if "checkpoint" in readable else document
+        deployment = checkpoint.export(state, self._secrets) if "checkpoint" in readable else document
         with self._locked("import"), self._explaining():
             self._cloud.forget()
             try:
@@ -244,6 +249,14 @@ class OfficialEngine:
         if backend.startswith(SCHEME):
             return BucketLock(BackendBucket(backend), self._project.pulumi_name, self._name)
         return StackLock(self._home / "stacks" / self._name, self._name)
+
+    def _unfinished_of(self, backend: str) -> Unfinished:
+        """It lies beside the lock."""
+        place: Place = FilePlace(self._home / "stacks" / self._name / "rollback.json")
+        if backend.startswith(SCHEME):
+            path = f".cloudmodel/rollbacks/{self._project.pulumi_name}/{self._name}.json"
+            place = BucketPlace(BackendBucket(backend), path)
+        return Unfinished(place, self._project.pulumi_name, self._name, self._secrets)
 
     @contextlib.contextmanager
     def _locked(self, verb: str) -> Iterator[None]:
@@ -290,6 +303,19 @@ class OfficialEngine:
                         stack = self._stack(url, backend=f"file://{empty}")
                     stack.workspace.create_stack(self._name)
                     state = State(self._project.pulumi_name, self._name)
+                left = self._unfinished.found(state)
+                if left is None and cloud and state.pending:  # Pulumi would try again, and fail where it was made
+                    left = state
+                if left:
+                    listen(Diagnostic("warning", INTERRUPTED))
+                    state = rollback.recovered(stack, left, self._project.pulumi_name, cloud, listen)
+                    if not create:
+                        empty = exits.enter_context(tempfile.TemporaryDirectory(prefix="cloudmodel-"))
+                        stack = self._stack(url, backend=f"file://{empty}")
+                        stack.workspace.create_stack(self._name)
+                    rollback.put(stack, state, self._secrets)
+                if create:
+                    self._unfinished.forget()
                 if advice := cloud_secrets.key_to_keep(self._settings, Path(stack.workspace.work_dir)):
                     listen(Diagnostic("warning", advice))
                 secret_config = stack.get_all_config() if self._settings.secret_keys else {}

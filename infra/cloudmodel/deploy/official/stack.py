@@ -51,8 +51,8 @@ class OpenStack(Stack):
         return document
 
     def take(self, document: Mapping[str, Any]) -> None:
-        """Put an exported state in the place of the stack's own; it may hold secrets in clear. Raises CommandError."""
-        with tempfile.TemporaryDirectory(prefix="cloudmodel-") as folder:  # the SDK's own import leaves its file behind
+        """Put an exported state in the place of the stack's own. Raises CommandError."""
+        with tempfile.TemporaryDirectory(prefix="cloudmodel-") as folder:
             file = Path(folder) / "state.json"
             file.write_text(json.dumps(document))
             self._ask("import", "--file", str(file))

@@ -1,0 +1,139 @@
+"""Going back on the official engine: the state of its own backend tells to what, and is what stands afterwards."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from cloud import ONE_OF_EACH, Cloud
+from cloudmodel.engine.lock import me
+from shell import Shell, lines_until
+from traffic import revise
+
+pytestmark = pytest.mark.official_engine
+
+DEAD = replace(me(7, "up"), host="runner-41", owner="ci")
+"""A job of another machine that nobody can see any more."""
+LOGS = """
+import pulumi
+import pulumi_aws as aws
+logs = aws.cloudwatch.LogGroup("logs", retention_in_days={days}, tags={{"revision": "{revision}"}})
+pulumi.export("revision", "{revision}")
+pulumi.export("token", pulumi.Output.secret("hunter2hunter2"))
+"""
+
+
+def cloud_of(shell: Shell) -> Cloud:
+    status = shell.json("local", "status")
+    return Cloud(status["endpoint_url"], status["region"])
+
+
+def on_the_official_engine(shell: Shell, **more: str) -> Shell:
+    return Shell(
+        shell.folder, shell.environment | {"CLOUDMODEL_STACK": "local", "CLOUDMODEL_ENGINE": "official"} | more
+    )
+
+
+def newest(shell: Shell) -> dict[str, Any]:
+    entry: dict[str, Any] = shell.json("history")["updates"][0]
+    return entry
+
+
+def test_an_endpoint_goes_back_without_the_program_over_a_dead_jobs_lock(make: Callable[..., Shell]) -> None:
+    shell = on_the_official_engine(make("back"))
+    first = shell.json("up", "--yes")["outputs"]
+    revise(shell.folder / "models/digits.onnx")
+    shell.json("package")
+    second = shell.json("up", "--yes")["outputs"]
+    assert second["revision"] != first["revision"]
+    (shell.folder / "__main__.py").unlink()
+    lock = shell.folder / ".cloudmodel/stacks/local/lock"
+    lock.write_text(json.dumps(asdict(DEAD)))
+
+    done = shell.run("rollback", "--yes", "--json", "-m", "bad answers")
+    assert done.returncode == 0, done.stderr.decode()
+    assert "ci on runner-41" in done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert told["outputs"] == first and first["bundle_digest"] in told["next"]
+    assert told["calls"] == [
+        "s3 PutObject", "sagemaker CreateModel", "sagemaker CreateEndpointConfig", "sagemaker UpdateEndpoint",
+        "sagemaker DeleteEndpointConfig", "sagemaker DeleteModel", "s3 DeleteObject",
+    ]  # fmt: skip
+    assert cloud_of(shell).inventory() == ONE_OF_EACH
+    assert shell.json("drift")["verdict"] == "none"
+    entry = newest(shell)
+    assert (entry["kind"], entry["result"]) == ("rollback", "succeeded")
+    assert entry["message"] == "rollback to 1: bad answers"
+
+
+def test_a_state_in_a_bucket_goes_back(make: Callable[..., Shell]) -> None:
+    plain = make("bucket", LOGS.format(days=14, revision="one"))
+    cloud = Cloud(plain.json("local", "start")["endpoint_url"], "us-east-1")
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="state")
+    backend = f"s3://state?endpoint={cloud.endpoint_url}&s3ForcePathStyle=true&region=us-east-1"
+    keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true"}
+    shell = on_the_official_engine(plain, PULUMI_BACKEND_URL=backend, **keys)
+
+    def retention() -> int:
+        (group,) = cloud.client("logs").describe_log_groups()["logGroups"]
+        return int(group["retentionInDays"])
+
+    shell.json("up", "--yes")
+    program = shell.folder / "__main__.py"
+    program.write_text(LOGS.format(days=30, revision="two"))
+    shell.json("up", "--yes")
+    assert retention() == 30
+    s3.put_object(Bucket="state", Key=".cloudmodel/locks/digits/local.json", Body=json.dumps(asdict(DEAD)))
+
+    refused = shell.run("rollback")
+    assert refused.returncode == 2 and b"no terminal" in refused.stderr
+    told = shell.json("rollback", "--yes")
+    assert told["outputs"] == {"revision": "one", "token": "[secret]"} and retention() == 14
+    assert shell.json("drift")["verdict"] == "none"
+    assert (newest(shell)["kind"], newest(shell)["result"]) == ("rollback", "succeeded")
+    stored = [s3.get_object(Bucket="state", Key=each["Key"])["Body"].read() for each in contents(s3)]
+    assert not any(b"hunter2" in each for each in stored)
+
+
+TWO = """
+import pulumi
+import pulumi_aws as aws
+aws.cloudwatch.LogGroup("{name}", name="{name}", retention_in_days=14)
+pulumi.export("revision", "{name}")
+"""
+
+
+def test_a_rollback_that_is_killed_leaves_nothing_that_the_next_run_does_not_know(make: Callable[..., Shell]) -> None:
+    shell = on_the_official_engine(make("killed", TWO.format(name="old")))
+    shell.json("up", "--yes")
+    (shell.folder / "__main__.py").write_text(TWO.format(name="new"))
+    shell.json("up", "--yes")
+
+    process = shell.start("rollback", "--yes", "--json")
+    lines_until(process, "old created")
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    logs = cloud_of(shell).client("logs")
+    assert "old" in [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
+    state = (shell.folder / ".cloudmodel/official/.pulumi/stacks/digits/local.json").read_text()
+    assert "::old" not in state, "killed before Pulumi's state knew of it"
+
+    planned = shell.json("preview")
+    assert [step["name"] for step in planned["steps"] if step["op"] == "delete"] == ["old"]
+    assert (shell.folder / ".cloudmodel/official/.pulumi/stacks/digits/local.json").read_text() == state
+    done = shell.json("up", "--yes")
+    assert any("interrupted" in each for each in done["warnings"])
+    assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["new"]
+    assert shell.json("up", "--yes", "--expect-no-changes")["warnings"] == []
+
+
+def contents(s3: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = s3.list_objects_v2(Bucket="state")["Contents"]
+    return found
