@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 import bundle_parts
-from cloudmodel.bundle import store as stores
+from cloudmodel.bundle import s3
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, CredentialsMissing, ProjectInvalid, UsageError
 from cloudmodel.core.files import sha256
@@ -151,7 +151,7 @@ def test_of_two_that_put_the_same_bundle_both_have_it(tmp_path: Path, packed: Pa
 def test_a_large_bundle_goes_in_parts(
     tmp_path: Path, packed: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "SINGLE_PUT", 0)
+    monkeypatch.setattr(s3, "SINGLE_PUT", 0)
     store = open_store("s3://bucket/p", base=tmp_path, client=client)
     digest = store.put(packed)
     assert store.get(digest).read_bytes() == packed.read_bytes()
@@ -161,7 +161,7 @@ def test_a_large_bundle_goes_in_parts(
 def test_an_upload_that_fails_leaves_nothing(
     tmp_path: Path, packed: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "SINGLE_PUT", 0)
+    monkeypatch.setattr(s3, "SINGLE_PUT", 0)
 
     class Broken:
         exceptions = client.exceptions

@@ -8,7 +8,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from cloudmodel.bundle import archive, store
+from cloudmodel.bundle.store import FolderStore
 from shell import Shell
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,6 +76,29 @@ def test_the_reference_project_is_packaged_and_planned_without_an_account(shell:
         assert "account" not in plan
         assert plan["summary"]["create"] == len(plan["steps"]) > 20
     assert not shell.json("local", "status")["running"], "an offline plan leaves nothing running"
+
+
+def test_a_large_bundle_is_served_from_its_files_and_the_shared_ones_are_kept_once(
+    digits: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = digits.json("inspect")
+    monkeypatch.setattr(store, "LARGE", 0)
+    place = FolderStore(digits.folder / ".cloudmodel/bundles")
+    archive.extract(place.get(small["digest"]), digits.folder / "unpacked")
+    manifest = archive.read_folder(digits.folder / "unpacked")
+    digest, _ = place.keep(digits.folder / "unpacked", manifest)
+    other, _ = place.keep(digits.folder / "unpacked", manifest.model_copy(update={"labels": None}))
+    assert len(list((digits.folder / ".cloudmodel/bundles/files").iterdir())) <= len(manifest.files)
+    assert digits.json("verify", digest)["digest"] == digest
+    settings = digits.folder / "Pulumi.local.yaml"
+    for pinned in (digest, other):  # a new revision takes the place of the old one, files and all
+        settings.write_text(f"config:\n  cloudmodel:target: local\n  cloudmodel:bundle: {pinned}\n")
+        up = digits.json("up", "--yes")
+        assert up["outputs"]["bundle_uri"].endswith(f"/{pinned[7:]}/")
+    image = json.dumps({"inputs": {"image": [[[[0.0] * 8] * 8]]}}).encode()
+    assert digits.json("invoke", "--input", "-", stdin=image)["status"] == 200
+    digits.json("up", "--yes", "--expect-no-changes")
+    digits.json("destroy", "--yes")
 
 
 def test_a_folder_may_have_blanks_and_letters_of_any_script(shell: Shell) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cloudmodel.bundle import store
 from cloudmodel.core.errors import PreflightFailed, Unsupported, UsageError
 
 ACCOUNT = "111122223333"
@@ -79,6 +80,28 @@ def test_the_bundle_lies_under_its_digest_and_the_model_reads_it_there(evaluate:
     container = plan.one("Model").inputs["primaryContainer"]
     assert container["modelDataUrl"] == f"s3://{stored['bucket']}/{stored['key']}"
     assert container["environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
+
+
+def test_a_large_bundle_lies_there_as_its_files_and_the_role_may_list_them(
+    evaluate: Any, bundle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LARGE", 0)
+    digest = bundle({"model.onnx": b"weights", "code/inference.py": b"code"})
+    plan = evaluate()
+    place = f"bundles/sha256/{digest[7:]}/"
+    stored = {each.inputs["key"]: each.inputs["source"].path for each in plan.of("BucketObjectv2")}
+    assert set(stored) == {place + name for name in ("manifest.json", "model.onnx", "code/inference.py")}
+    assert all(path.endswith(f"{digest[7:]}/{key.removeprefix(place)}") for key, path in stored.items())
+    container = plan.one("Model").inputs["primaryContainer"]
+    bucket = plan.one("Bucket").inputs["bucket"]
+    (source,) = container["modelDataSource"]["s3DataSources"]
+    assert source == {"s3Uri": f"s3://{bucket}/{place}", "s3DataType": "S3Prefix", "compressionType": "None"}
+    assert "modelDataUrl" not in container
+    statements = json.loads(plan.one("RolePolicy").inputs["policy"])["Statement"]
+    (listing,) = [each for each in statements if each["Action"] == "s3:ListBucket"]
+    assert listing["Resource"].endswith(bucket) and listing["Condition"] == {
+        "StringLike": {"s3:prefix": "bundles/sha256/*"}
+    }
 
 
 def test_a_pinned_bundle_wins_over_the_newest(evaluate: Any, bundle: Any) -> None:

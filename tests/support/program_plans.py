@@ -173,9 +173,7 @@ def bundle(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             provenance=Provenance(source="digits.onnx", source_sha256="0" * 64),
             versions={},
         ).model_copy(update=said)
-        packed = tmp_path_factory.mktemp("archive") / "bundle.tar.gz"
-        archive.write(folder, manifest, packed)
-        return open_store(".cloudmodel/bundles", base=project).put(packed)
+        return open_store(".cloudmodel/bundles", base=project).keep(folder, manifest)[0]
 
     return put
 

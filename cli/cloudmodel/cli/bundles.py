@@ -64,10 +64,13 @@ def _kept(context: Context, reference: str | None) -> tuple[BundleStore, str]:
 
 
 def digest_of(path: Path) -> str | None:
-    """The digest that names an archive; None for an unpacked bundle."""
+    """The digest that names an archive, or a large bundle's folder in a store; None for an unpacked bundle."""
     from cloudmodel.core.files import sha256
 
-    return None if path.is_dir() else f"sha256:{sha256(path)}"
+    if path.is_dir():
+        kept = path.parent.name == "sha256" and DIGEST.fullmatch(f"sha256:{path.name}")
+        return f"sha256:{path.name}" if kept else None
+    return f"sha256:{sha256(path)}"
 
 
 def size_of(path: Path) -> int:

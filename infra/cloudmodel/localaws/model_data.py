@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.bundle.archive import extract, extract_plain
+from cloudmodel.bundle.archive import extract, extract_plain, verify
 from cloudmodel.bundle.manifest import MANIFEST_NAME
 from cloudmodel.core.files import write_bytes
 
@@ -104,3 +104,5 @@ def _write_all(files: Mapping[str, bytes], folder: Path) -> None:
             raise NoModelData(f"the model data holds {name!r}, which lies outside its folder")
         if not name.endswith("/"):
             write_bytes(path, content)
+    if MANIFEST_NAME in files:
+        verify(folder)

@@ -52,6 +52,14 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
         "Action": "cloudwatch:DescribeAlarms",
         "Resource": [deployment.arn("cloudwatch", f"alarm:{each}") for each in deployment.watched],
     }
+    # SageMaker lists what lies below a prefix; an archive it knows by its key.
+    listing = {
+        "Sid": "BundleFiles",
+        "Effect": "Allow",
+        "Action": "s3:ListBucket",
+        "Resource": f"arn:{deployment.partition}:s3:::{bucket}",
+        "Condition": {"StringLike": {"s3:prefix": f"{PREFIX}*"}},
+    }
     images = sorted({each.image.repository_arn for each in deployment.variants})
     return document(
         {
@@ -60,6 +68,7 @@ def execution(deployment: Deployment, bucket: str, key_arn: str) -> str:
             "Action": "s3:GetObject",
             "Resource": f"arn:{deployment.partition}:s3:::{bucket}/{PREFIX}*",
         },
+        *([listing] if any(each.large for each in deployment.bundles.values()) else []),
         {"Sid": "Decrypt", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:DescribeKey"], "Resource": key_arn},
         *([volume] if deployment.volume_key else []),
         *(capture(deployment, bucket, key_arn) if deployment.settings.capture.percent else []),

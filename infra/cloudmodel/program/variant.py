@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudmodel.bundle.archive import read_manifest
 from cloudmodel.bundle.diff import diff
-from cloudmodel.bundle.manifest import Manifest
+from cloudmodel.bundle.manifest import MANIFEST_NAME, Manifest
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.catalog.catalog import InstanceType, instance_types
 from cloudmodel.catalog.images import Image, environment, image_repository_arn, serving_image
@@ -25,7 +25,8 @@ RUNTIME = "onnxruntime"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle of the store: its name, its archive on this machine, and what its manifest says."""
+    """A bundle of the store: its name, its archive on this machine (the folder of a large one), and what its manifest
+    says."""
 
     digest: str
     archive: Path
@@ -37,9 +38,22 @@ class Bundle:
         return self.digest.removeprefix("sha256:")[:12]
 
     @property
+    def large(self) -> bool:
+        """Whether it lies in the bucket as its files, which the endpoint reads as they are."""
+        return self.archive.is_dir()
+
+    @property
     def object_key(self) -> str:
-        """Where it lies in the bucket; its name is its content."""
-        return f"{PREFIX}{self.digest.removeprefix('sha256:')}.tar.gz"
+        """Where it lies in the bucket, a prefix for a large one; its name is its content."""
+        return f"{PREFIX}{self.digest.removeprefix('sha256:')}{'/' if self.large else '.tar.gz'}"
+
+    @property
+    def objects(self) -> dict[str, Path]:
+        """Each file by its name below `object_key`; an archive is one without a name."""
+        if not self.large:
+            return {"": self.archive}
+        names = [MANIFEST_NAME, *(entry.path for entry in self.manifest.files)]
+        return {name: self.archive / name for name in names}
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,9 @@ def write(folder: Path, manifest: Manifest, archive: Path, *, report: Report = s
     total = sum(entry.size for entry in manifest.files)
     done = 0
     with files.replacing(archive) as file:
+        written = _HashingWriter(file)
         with (
-            gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as packed,
+            gzip.GzipFile("", "wb", LEVEL, written, mtime=0) as packed,
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as writer,
         ):
             content = encode_manifest(manifest)
@@ -93,11 +94,14 @@ def write(folder: Path, manifest: Manifest, archive: Path, *, report: Report = s
                 f"The weights compress more than {DEFAULT_BUDGET.ratio} times; no reader would open such an archive",
                 where=str(archive),
             )
-    return f"sha256:{files.sha256(archive)}"
+    return f"sha256:{written.hexdigest()}"
 
 
 def read_manifest(archive: Path) -> Manifest:
-    """The manifest alone; reads no further than the first member. Raises UnsafeModel, OSError."""
+    """The manifest alone, of an archive (no further than its first member is read) or of a folder. Raises UnsafeModel,
+    OSError."""
+    if archive.is_dir():
+        return read_folder(archive)
     with _opened(archive, DEFAULT_BUDGET) as source:
         return _first(tar.walk(source, DEFAULT_BUDGET), source)
 
@@ -106,6 +110,10 @@ def read_files(archive: Path, names: Collection[str]) -> dict[str, bytes]:
     """The content of some small files; what lies behind them is not read. Raises UnsafeModel, UsageError, and
     BundleChanged for one that is missing or not as the manifest says."""
     found: dict[str, bytes] = {}
+    if archive.is_dir():
+        listed = {entry.path: entry.sha256 for entry in read_folder(archive).files}
+        found = {name: (archive / name).read_bytes() for name in names if (archive / name).is_file() and name in listed}
+        return _as_listed(found, names, listed, archive)
     with _opened(archive, DEFAULT_BUDGET) as source:
         members = tar.walk(source, DEFAULT_BUDGET)
         manifest = _first(members, source)
@@ -115,6 +123,12 @@ def read_files(archive: Path, names: Collection[str]) -> dict[str, bytes]:
                 found[member.name] = b"".join(content)
             if len(found) == len(names):
                 break
+    return _as_listed(found, names, listed, archive)
+
+
+def _as_listed(
+    found: dict[str, bytes], names: Collection[str], listed: Mapping[str, str], archive: Path
+) -> dict[str, bytes]:
     for name in names:
         if name not in found or hashlib.sha256(found[name]).hexdigest() != listed.get(name):
             raise BundleChanged(f"{name} changed since the bundle was built", where=str(archive), hint=REBUILD)
@@ -215,6 +229,22 @@ def compare(manifest: Manifest, found: Mapping[str, tuple[str, int]], where: str
             continue
         how = "is missing" if path not in found else "was added" if path not in listed else "has changed"
         raise BundleChanged(f"{path} {how} since the bundle was built", where=where, hint=REBUILD)
+
+
+class _HashingWriter:
+    """A file whose written bytes are hashed on the way, so that nobody reads them again to name them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.flush = file.flush
+
+    def write(self, data: bytes, /) -> int:
+        self._digest.update(data)
+        return self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
 
 
 class _Hashing:

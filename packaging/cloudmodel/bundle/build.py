@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from cloudmodel.bundle import archive
 from cloudmodel.bundle.manifest import Manifest
 from cloudmodel.bundle.store import BundleStore
-from cloudmodel.core.progress import Progress, Report, silent
+from cloudmodel.core.progress import Report, silent
 
 PACKAGES = ("cloudmodel", "numpy", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True)
 class Packaged:
-    """A bundle that is in a store: its digest (`sha256:<hex>`), its archive's local path and size in bytes."""
+    """A bundle that is in a store: its digest (`sha256:<hex>`), the local path of its archive (of its folder, if it is
+    large) and its size in bytes."""
 
     digest: str
     archive: Path
@@ -40,11 +40,8 @@ def list_files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def build(folder: Path, manifest: Manifest, work: Path, store: BundleStore, report: Report = silent) -> Packaged:
-    """Archive `folder` under `manifest` and put it into the store. Raises OSError and the errors of both."""
-    target = work / f"{manifest.name}.tar.gz"
-    archive.write(folder, manifest, target, report=report)
-    report(Progress("store", note=store.location))
-    digest = store.put(target)
-    kept = store.get(digest)
-    return Packaged(digest, kept, kept.stat().st_size, manifest)
+def build(folder: Path, manifest: Manifest, store: BundleStore, report: Report = silent) -> Packaged:
+    """Keep what `manifest` lists in `folder` in the store. Raises OSError and the store's errors."""
+    digest, kept = store.keep(folder, manifest, report)
+    size = kept.stat().st_size if kept.is_file() else sum(entry.size for entry in manifest.files)
+    return Packaged(digest, kept, size, manifest)

@@ -1,37 +1,35 @@
 """Bundles kept by digest, in a folder or under an S3 prefix.
 
 ROOT/sha256/<hex>.tar.gz     an archive; never changed once it is there
-ROOT/sha256/<hex>.tar.gz.sig its signature, if it has one; another key may sign it again
+ROOT/sha256/<hex>/           a large bundle as its files (on S3 `manifest.json` alone); <hex> is its manifest's sha256
+ROOT/files/<hex>             the content of large bundles' files, each kept once; those in the folders are links to it
+ROOT/sha256/<hex>[.tar.gz].sig   a bundle's signature, if it has one; another key may sign it again
 ROOT/newest/<name>           the digest of the last bundle that was put under this name
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from cloudmodel.bundle import signing
-from cloudmodel.bundle.archive import read_manifest
-from cloudmodel.core import files
-from cloudmodel.core.errors import (
-    BundleChanged,
-    CloudmodelError,
-    CredentialsMissing,
-    ProjectInvalid,
-    UnsafeModel,
-    UsageError,
-)
+from cloudmodel.bundle import archive, signing
+from cloudmodel.bundle.manifest import MANIFEST_NAME, Manifest
+from cloudmodel.core import files, tar
+from cloudmodel.core.errors import BundleChanged, CloudmodelError, ProjectInvalid, UnsafeModel, UsageError
 from cloudmodel.core.naming import DIGEST
+from cloudmodel.core.progress import Progress, Report, silent
 
 CACHE = Path(".cloudmodel") / "caches" / "bundles"
 MADE = Path(".cloudmodel") / "bundles"
 """Where this machine keeps the bundles that it makes."""
-SINGLE_PUT = 5 * (1 << 30)  # S3's limit of one PutObject
-PART = 64 << 20
+LARGE = 2 << 30
+"""Bytes of files above which a bundle is kept as its files: weights hardly compress, an archive of them is written and
+unpacked for minutes, and a shard that did not change would be in every one."""
 AGAIN = "cloudmodel package --push"
 ABSENT = "cloudmodel package --push, and pin the digest it prints: cloudmodel:bundle in Pulumi.<stack>.yaml"
 
@@ -41,15 +39,20 @@ class BundleStore(Protocol):
 
     location: str
 
-    def put(self, archive: Path) -> str:
-        """Keep an archive and make it the newest of its name; returns its digest. Putting it again does nothing."""
+    def keep(self, folder: Path, manifest: Manifest, report: Report = silent) -> tuple[str, Path]:
+        """Make a bundle of the files that `manifest` lists in `folder`, the newest of its name; returns its digest
+        and a local path."""
+
+    def put(self, bundle: Path) -> str:
+        """Keep an archive, or a large bundle's folder, and make it the newest of its name; returns its digest. Putting
+        it again does nothing."""
 
     def get(self, digest: str) -> Path:
-        """A local path whose bytes have this digest. Raises BundleChanged where the store's have not, UsageError
-        where it has none."""
+        """A local path whose bytes have this digest: an archive, the folder of a large bundle, or one of its files.
+        Raises BundleChanged where the store's have not, UsageError where it has none."""
 
     def has(self, digest: str) -> bool:
-        """Whether the store has it."""
+        """Whether the store has a bundle of this digest."""
 
     def newest(self, name: str) -> str | None:
         """The digest of the last bundle put under `name`."""
@@ -65,6 +68,8 @@ def open_store(location: str, *, base: Path, client: Any = None) -> BundleStore:
     """The store at a folder (relative to `base`) or at `s3://bucket/prefix`; `client` is a boto3 S3 client, made on
     first use where none is given. Raises ProjectInvalid for another kind of place."""
     if location.startswith("s3://"):
+        from cloudmodel.bundle.s3 import S3Store
+
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         if not bucket:
             raise ProjectInvalid("A bundle store needs a bucket: s3://bucket/prefix", where=f"bundles: {location}")
@@ -83,26 +88,54 @@ class FolderStore:
         self.root = root
         self.location = str(root)
 
-    def put(self, archive: Path) -> str:
-        digest = f"sha256:{files.sha256(archive)}"
-        name = read_manifest(archive).name
-        target = self._path(digest)
-        with _disk_errors(self.location):
+    def keep(self, folder: Path, manifest: Manifest, report: Report = silent) -> tuple[str, Path]:
+        report(Progress("store", note=self.location))
+        with disk_errors(self.location):
+            if sum(entry.size for entry in manifest.files) > LARGE:
+                digest = self._keep_files(folder, manifest, report)
+            else:
+                self.root.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(prefix=".building-", dir=self.root) as work:
+                    made = Path(work) / "bundle"
+                    digest = archive.write(folder, manifest, made, report=report)
+                    self._archive(digest).parent.mkdir(exist_ok=True)
+                    made.replace(self._archive(digest))
+                    files.sync_folder(self._archive(digest).parent)
+            self._name(manifest.name, digest)
+        return digest, self.path(digest)
+
+    def put(self, bundle: Path) -> str:
+        manifest = archive.read_manifest(bundle)
+        if bundle.is_dir():
+            with disk_errors(self.location):
+                digest = self._keep_files(bundle, manifest, silent)
+                self._name(manifest.name, digest)
+            return digest
+        digest = f"sha256:{files.sha256(bundle)}"
+        target = self._archive(digest)
+        with disk_errors(self.location):
             if not target.exists():
-                with archive.open("rb") as reader, files.replacing(target) as writer:
-                    _copy_verified(reader, writer, digest, str(archive))
-            files.write_text(self.root / "newest" / name, f"{digest}\n")
+                with bundle.open("rb") as reader, files.replacing(target) as writer:
+                    copy_verified(reader, writer, hex_of(digest), f"The bundle {digest}", str(bundle))
+            self._name(manifest.name, digest)
         return digest
 
     def get(self, digest: str) -> Path:
-        path = self._path(digest)
-        if not path.exists():
-            raise _absent(digest, self.location)
-        _verify(path, digest, self.location)
+        path = self.path(digest)
+        if path.is_dir():
+            with pointing(path):
+                if f"sha256:{files.sha256(path / MANIFEST_NAME)}" != digest:
+                    raise BundleChanged(f"{MANIFEST_NAME} is not that of {digest}", where=self.location)
+                archive.verify(path)
+        elif not path.exists():
+            raise absent(digest, self.location)
+        elif (actual := f"sha256:{files.sha256(path)}") != digest:
+            with pointing(path):
+                raise BundleChanged(f"The bundle {digest} has the bytes of {actual}", where=self.location)
         return path
 
     def has(self, digest: str) -> bool:
-        return self._path(digest).exists()
+        return self._archive(digest).exists() or self._folder(digest).exists()
 
     def newest(self, name: str) -> str | None:
         try:
@@ -112,173 +145,74 @@ class FolderStore:
         return digest if DIGEST.fullmatch(digest) and self.has(digest) else None
 
     def attach(self, digest: str, signature: bytes) -> None:
-        with _disk_errors(self.location):
-            files.write_bytes(signing.beside(self._path(digest)), signature)
+        with disk_errors(self.location):
+            files.write_bytes(signing.beside(self.path(digest)), signature)
 
     def signature(self, digest: str) -> bytes | None:
-        return read_signature(self._path(digest))
+        return read_signature(self.path(digest))
 
-    def _path(self, digest: str) -> Path:
-        return self.root / "sha256" / f"{_hex(digest)}.tar.gz"
+    def path(self, digest: str) -> Path:
+        """Where a bundle or a file lies, or would."""
+        places = (self._folder(digest), self.content(hex_of(digest)))
+        return next((each for each in places if each.exists()), self._archive(digest))
 
+    def content(self, sha256: str) -> Path:
+        """Where the content of a large bundle's file lies, or would."""
+        return self.root / "files" / hex_of(f"sha256:{sha256}")
 
-class S3Store:
-    """A store under an S3 prefix, with what was fetched from it and what was made here in folders of `base`: a digest
-    names the same bytes wherever they lie."""
+    def link(self, digest: str, manifest: Manifest) -> Path:
+        """The folder of a large bundle, whole or not at all; its files' contents are here. Returns it."""
+        target = self._folder(digest)
+        if target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=self.root) as work:
+            made = Path(work) / "bundle"
+            made.mkdir()
+            for entry in manifest.files:
+                if reason := tar.why_unsafe(entry.path):
+                    raise UnsafeModel(f"{entry.path!r} {reason}", where=digest)
+                (made / entry.path).parent.mkdir(parents=True, exist_ok=True)
+                os.link(self.content(entry.sha256), made / entry.path)
+            (made / MANIFEST_NAME).write_bytes(archive.encode_manifest(manifest))
+            with contextlib.suppress(FileExistsError):  # another run has made it meanwhile
+                made.rename(target)
+        files.sync_folder(target.parent)
+        return target
 
-    def __init__(self, location: str, bucket: str, prefix: str, base: Path, client: Any) -> None:
-        self.location = location
-        self._bucket = bucket
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._cache = FolderStore(base / CACHE)
-        self._made = FolderStore(base / MADE)
-        self._given = client
-
-    def put(self, archive: Path) -> str:
-        name = read_manifest(archive).name
-        digest = f"sha256:{files.sha256(archive)}"
-        with self._errors():
-            if not self.has(digest):
-                self._upload(archive, digest)
-            pointer = f"{digest}\n".encode()
-            self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}newest/{name}", Body=pointer)
+    def _keep_files(self, folder: Path, manifest: Manifest, report: Report) -> str:
+        """Each content that is not here is copied, and read once for that; one that is here is not read at all."""
+        digest = f"sha256:{hashlib.sha256(archive.encode_manifest(manifest)).hexdigest()}"
+        total, done = sum(entry.size for entry in manifest.files), 0
+        for entry in manifest.files:
+            target = self.content(entry.sha256)
+            if not target.exists():
+                with (folder / entry.path).open("rb") as reader, files.replacing(target, mode=0o444) as writer:
+                    copy_verified(reader, writer, entry.sha256, entry.path, str(folder))
+            done += entry.size
+            report(Progress("archive", done, total, entry.path))
+        self.link(digest, manifest)
         return digest
 
-    def get(self, digest: str) -> Path:
-        for place in (self._cache, self._made):
-            if place.has(digest):
-                with contextlib.suppress(BundleChanged):  # a damaged one is fetched again
-                    return place.get(digest)
-        path = self._cache._path(digest)
-        with self._errors():
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(digest))
-            except self._client.exceptions.NoSuchKey:
-                raise _absent(digest, self.location) from None
-            with _disk_errors(str(path)), files.replacing(path) as writer:
-                _copy_verified(answer["Body"], writer, digest, self.location)
-        return path
+    def _name(self, name: str, digest: str) -> None:
+        files.write_text(self.root / "newest" / name, f"{digest}\n")
 
-    def has(self, digest: str) -> bool:
-        with self._errors():
-            return self._head(self._key(digest))
+    def _archive(self, digest: str) -> Path:
+        return self.root / "sha256" / f"{hex_of(digest)}.tar.gz"
 
-    def newest(self, name: str) -> str | None:
-        with self._errors():
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}newest/{name}")
-            except self._client.exceptions.NoSuchKey:
-                return None
-            digest = answer["Body"].read(100).decode("ascii", "replace").strip()
-        return digest if DIGEST.fullmatch(digest) and self.has(digest) else None
-
-    def attach(self, digest: str, signature: bytes) -> None:
-        with self._errors():
-            self._client.put_object(Bucket=self._bucket, Key=self._key(digest) + signing.SUFFIX, Body=signature)
-
-    def signature(self, digest: str) -> bytes | None:
-        if made := self._made.signature(digest):
-            return made
-        with self._errors():
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(digest) + signing.SUFFIX)
-            except self._client.exceptions.NoSuchKey:
-                return None
-            return _bounded(answer["Body"].read(signing.MAX_SIGNATURE + 1), self.location)
-
-    @property
-    def _client(self) -> Any:
-        if self._given is None:
-            import boto3
-
-            self._given = boto3.client("s3")
-        return self._given
-
-    def _key(self, digest: str) -> str:
-        return f"{self._prefix}sha256/{_hex(digest)}.tar.gz"
-
-    def _head(self, key: str) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            self._client.head_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404 and not _no_bucket(error):
-                return False
-            raise
-        return True
-
-    def _upload(self, archive: Path, digest: str) -> None:
-        """One conditional write: of two that put the same bundle one wins, and both have what they wanted."""
-        from botocore.exceptions import ClientError
-
-        key = self._key(digest)
-        try:
-            if archive.stat().st_size <= SINGLE_PUT:
-                checksum = base64.b64encode(bytes.fromhex(_hex(digest))).decode()
-                with archive.open("rb") as body:
-                    self._client.put_object(
-                        Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*", ChecksumSHA256=checksum
-                    )
-            else:
-                self._upload_parts(archive, key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
-
-    def _upload_parts(self, archive: Path, key: str) -> None:
-        target = {"Bucket": self._bucket, "Key": key}
-        upload = self._client.create_multipart_upload(**target, ChecksumAlgorithm="SHA256")["UploadId"]
-        try:
-            parts = []
-            with archive.open("rb") as body:
-                for number, piece in enumerate(iter(lambda: body.read(PART), b""), 1):
-                    part = self._client.upload_part(**target, UploadId=upload, PartNumber=number, Body=piece,
-                                                    ChecksumAlgorithm="SHA256")  # fmt: skip
-                    parts.append({name: part[name] for name in ("ETag", "ChecksumSHA256") if name in part}
-                                 | {"PartNumber": number})  # fmt: skip
-            self._client.complete_multipart_upload(
-                **target, UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
-            )
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self._client.abort_multipart_upload(**target, UploadId=upload)
-            raise
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """What boto3 raises, in the words of core.errors."""
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-        try:
-            yield
-        except NoCredentialsError as error:
-            raise CredentialsMissing(str(error), where=self.location, hint="aws configure, or aws sso login") from error
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if _no_bucket(error):
-                raise UsageError("There is no such bucket", where=self.location, hint="check bundles:") from error
-            kind = CredentialsMissing if code in _CREDENTIAL_CODES else CloudmodelError
-            raise kind(f"The bundle store refuses: {error}", where=self.location) from error
-        except BotoCoreError as error:
-            raise CloudmodelError(f"The bundle store does not answer: {error}", where=self.location) from error
+    def _folder(self, digest: str) -> Path:
+        return self.root / "sha256" / hex_of(digest)
 
 
-_CREDENTIAL_CODES = ("AccessDenied", "403", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-
-
-def _no_bucket(error: Any) -> bool:
-    return bool(error.response["Error"]["Code"] == "NoSuchBucket")
-
-
-def _hex(digest: str) -> str:
+def hex_of(digest: str) -> str:
+    """The hex digits of `sha256:<hex>`. Raises UsageError for another text."""
     if not DIGEST.fullmatch(digest):
         raise UsageError(f"{digest!r} is not a digest", hint="it has the form sha256:<64 hex digits>")
     return digest.removeprefix("sha256:")
 
 
 @contextlib.contextmanager
-def _disk_errors(where: str) -> Iterator[None]:
+def disk_errors(where: str) -> Iterator[None]:
     """A disk that is full or must not be written, in the words of core.errors."""
     try:
         yield
@@ -290,46 +224,50 @@ def _disk_errors(where: str) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def pointing(path: Path) -> Iterator[None]:
+    """A bundle of this store that changed is deleted and made again."""
+    try:
+        yield
+    except BundleChanged as error:
+        error.hint = f"delete {path}, then {AGAIN}"
+        raise
+
+
 def read_signature(bundle: Path) -> bytes | None:
     """The signature that lies beside a bundle; None where there is none. Raises UnsafeModel for a monstrous one."""
     path = signing.beside(bundle)
     try:
         with path.open("rb") as file:
-            return _bounded(file.read(signing.MAX_SIGNATURE + 1), str(path))
+            return bounded(file.read(signing.MAX_SIGNATURE + 1), str(path))
     except FileNotFoundError:
         return None
 
 
-def _bounded(signature: bytes, where: str) -> bytes:
+def bounded(signature: bytes, where: str) -> bytes:
+    """Raises UnsafeModel for a signature that no bundle can have."""
     if len(signature) > signing.MAX_SIGNATURE:
         raise UnsafeModel(f"A signature of more than {signing.MAX_SIGNATURE:,} bytes", where=where)
     return signature
 
 
-def _absent(digest: str, location: str) -> UsageError:
+def absent(digest: str, location: str) -> UsageError:
+    """That a store has no such bundle."""
     return UsageError(f"There is no bundle {digest}", where=location, hint=ABSENT)
 
 
-def _verify(path: Path, digest: str, where: str) -> None:
-    actual = f"sha256:{files.sha256(path)}"
-    if actual != digest:
-        raise BundleChanged(
-            f"The bundle {digest} has the bytes of {actual}", where=where, hint=f"delete {path}, then {AGAIN}"
-        )
-
-
-def _copy_verified(reader: Any, writer: Any, digest: str, where: str) -> None:
+def copy_verified(reader: Any, writer: Any, sha256: str, what: str, where: str) -> None:
     """Copy and hash; raises BundleChanged before the copy takes its place."""
     hashing = hashlib.sha256()
     while piece := reader.read(files.CHUNK):
         hashing.update(piece)
         writer.write(piece)
-    if hashing.hexdigest() != _hex(digest):
+    if hashing.hexdigest() != sha256:
         raise BundleChanged(
-            f"The bundle {digest} has the bytes of sha256:{hashing.hexdigest()}",
+            f"{what} has the bytes of sha256:{hashing.hexdigest()}",
             where=where,
             hint=f"do not use it; find out who changed it, delete it there, then {AGAIN}",
         )
 
 
-__all__ = ["BundleStore", "FolderStore", "S3Store", "open_store", "read_signature"]
+__all__ = ["BundleStore", "FolderStore", "open_store", "read_signature"]

@@ -166,7 +166,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
             **source.metadata,
         },
     )
-    return build(folder, manifest, work, store, report)
+    return build(folder, manifest, store, report)
 
 
 def _prepare(source: ModelSource, opened: Opened, folder: Path, layout: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from cloudmodel.program.aws.network import Network
 from cloudmodel.program.aws.storage import Storage
 from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.standing import Fleet, Standing
-from cloudmodel.program.variant import Variant
+from cloudmodel.program.variant import Bundle, Variant
 
 LOG_RETENTION_DAYS = {True: 365, False: 30}
 """By whether the stack is protected."""
@@ -80,12 +80,12 @@ class Endpoint(pulumi.ComponentResource):
                 vpc_config=network.vpc_config if network else None,
                 primary_container={
                     "image": each.image.uri,
-                    "model_data_url": storage.uris[each.bundle.digest],
+                    **_model_data(each.bundle, storage.uris[each.bundle.digest]),
                     "environment": each.environment | settings.environment,
                 },
                 tags=deployment.tags,
                 opts=pulumi.ResourceOptions(
-                    parent=self, depends_on=[storage.bundles[each.bundle.digest], *identity.ready]
+                    parent=self, depends_on=[*storage.bundles[each.bundle.digest], *identity.ready]
                 ),
             )
         # AWS refuses to change the instance type of a variant that is registered for scaling. Replaced first, this
@@ -152,6 +152,18 @@ class Endpoint(pulumi.ComponentResource):
         self.name, self.arn, self.machines = endpoint.name, endpoint.arn, machines.output
         self.revision = pulumi.Output.from_input(revision)
         self.register_outputs({"name": self.name, "arn": self.arn, "revision": self.revision})
+
+
+def _model_data(bundle: Bundle, uri: pulumi.Output[str]) -> aws.sagemaker.ModelPrimaryContainerArgsDict:
+    """Where a container's files come from: an archive that SageMaker unpacks, or a large bundle's files as they are."""
+    if not bundle.large:
+        return {"model_data_url": uri}
+    source: aws.sagemaker.ModelPrimaryContainerModelDataSourceS3DataSourceArgsDict = {
+        "s3_uri": uri,
+        "s3_data_type": "S3Prefix",
+        "compression_type": "None",
+    }
+    return {"model_data_source": {"s3_data_sources": [source]}}
 
 
 def _loaded(deployment: Deployment, variant: Variant, network: Network | None) -> str:

@@ -14,12 +14,12 @@ KEEP_OLD_VERSIONS_DAYS = 30
 
 
 class Storage(pulumi.ComponentResource):
-    """`uris` are the bundles' addresses by their digests. An existing bucket is used as it is; only bundles are put
-    into it."""
+    """`uris` are the bundles' addresses by their digests, `bundles` their objects: an archive, or the files of a large
+    one, which the endpoint reads as they are. An existing bucket is used as it is; only bundles are put into it."""
 
     bucket: pulumi.Output[str]
     uris: dict[str, pulumi.Output[str]]
-    bundles: dict[str, aws.s3.BucketObjectv2]
+    bundles: dict[str, list[aws.s3.BucketObjectv2]]
 
     def __init__(
         self, deployment: Deployment, key_arn: pulumi.Output[str], opts: pulumi.ResourceOptions | None = None
@@ -32,18 +32,21 @@ class Storage(pulumi.ComponentResource):
             self.bucket, ready = self._bucket(deployment, key_arn)
         self.uris, self.bundles = {}, {}
         for digest, bundle in deployment.bundles.items():
-            self.bundles[digest] = aws.s3.BucketObjectv2(
-                # By content: had it one name, the deletion of an old revision could take the very key that is in use.
-                f"bundle-{bundle.short}",
-                bucket=self.bucket,
-                key=bundle.object_key,
-                source=pulumi.FileAsset(str(bundle.archive)),
-                content_type="application/gzip",
-                server_side_encryption="aws:kms",
-                kms_key_id=key_arn,
-                bucket_key_enabled=True,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=ready),
-            )
+            self.bundles[digest] = [
+                aws.s3.BucketObjectv2(
+                    # By content: had it one name, the deletion of an old revision could take the very key in use.
+                    f"bundle-{bundle.short}" + (f"/{name}" if name else ""),
+                    bucket=self.bucket,
+                    key=bundle.object_key + name,
+                    source=pulumi.FileAsset(str(path)),
+                    content_type="application/octet-stream" if name else "application/gzip",
+                    server_side_encryption="aws:kms",
+                    kms_key_id=key_arn,
+                    bucket_key_enabled=True,
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=ready),
+                )
+                for name, path in bundle.objects.items()
+            ]
             self.uris[digest] = pulumi.Output.concat("s3://", self.bucket, "/", bundle.object_key)
         first = deployment.variants[0].bundle.digest
         self.register_outputs({"bucket": self.bucket, "uri": self.uris[first]})

@@ -1,0 +1,184 @@
+"""A large bundle is kept as its files, each content once; whatever its size it takes little memory and two reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from moto import mock_aws
+
+import bundle_parts
+from cloudmodel.bundle import archive, golden, signing, store
+from cloudmodel.bundle.store import FolderStore, open_store
+from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel
+
+SUPPORT = Path(__file__).parents[1] / "support"
+SHARDS = {f"model-0000{part}-of-00003.safetensors": bytes([part]) * 5000 for part in (1, 2, 3)}
+
+SECOND = "model-00002-of-00003.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LARGE", 1000)
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        yield client
+
+
+def kept(place: store.BundleStore, folder: Path, second: bytes = SHARDS[SECOND]) -> tuple[str, Path]:
+    bundle_parts.fill(folder, {**SHARDS, SECOND: second})
+    return place.keep(folder, bundle_parts.manifest(folder))
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, client: Any) -> store.BundleStore:
+    return open_store("bundles" if request.param == "folder" else "s3://bucket/p", base=tmp_path, client=client)
+
+
+def test_it_is_named_by_its_manifest_and_comes_back(place: store.BundleStore, tmp_path: Path) -> None:
+    digest, path = kept(place, tmp_path / "in")
+    assert path.is_dir() and archive.verify(path) == archive.read_manifest(path)
+    assert {name: (path / name).read_bytes() for name in SHARDS} == SHARDS
+    assert place.has(digest) and place.newest("parts") == digest and place.get(digest) == path
+    assert kept(place, tmp_path / "in")[0] == digest
+    assert archive.read_files(path, list(SHARDS)) == SHARDS
+    assert golden.read(path) is None
+
+
+def test_an_unchanged_shard_is_kept_once(place: store.BundleStore, tmp_path: Path, client: Any) -> None:
+    kept(place, tmp_path / "a")
+    _, path = kept(place, tmp_path / "b", b"other" * 1000)
+    assert (path / SECOND).read_bytes() == b"other" * 1000
+    listed = client.list_objects_v2(Bucket="bucket").get("Contents", [])
+    contents = [each["Key"] for each in listed if "/files/" in each["Key"]]
+    assert len(contents) in (0, 4)
+    (files,) = [each for each in tmp_path.rglob("files") if each.is_dir()]
+    assert len(list(files.iterdir())) == 4
+    assert (path / "model-00001-of-00003.safetensors").stat().st_nlink == 3  # itself, and both bundles
+
+
+def test_one_that_is_there_is_not_read_again(tmp_path: Path) -> None:
+    place = FolderStore(tmp_path / "bundles")
+    kept(place, tmp_path / "a")
+    manifest = bundle_parts.manifest(tmp_path / "a").model_copy(update={"task": "other"})
+    for name in SHARDS:
+        (tmp_path / "a" / name).write_bytes(b"")
+    assert archive.verify(place.keep(tmp_path / "a", manifest)[1]) == manifest
+
+
+def test_a_bundle_in_s3_is_fetched_on_another_machine(tmp_path: Path, client: Any) -> None:
+    digest, _ = kept(open_store("s3://bucket/p", base=tmp_path / "one", client=client), tmp_path / "in")
+    other = open_store("s3://bucket/p", base=tmp_path / "two", client=client)
+    path = other.get(digest)
+    assert {name: (path / name).read_bytes() for name in SHARDS} == SHARDS
+    (path / "labels.txt").write_bytes(b"added")
+    assert not (other.get(digest) / "labels.txt").exists(), "a damaged cache is fetched again"
+    entry = archive.read_manifest(path).files[0]
+    assert other.get(f"sha256:{entry.sha256}").read_bytes() == SHARDS[entry.path]
+    client.put_object(Bucket="bucket", Key=f"p/files/{entry.sha256}", Body=b"swapped")
+    with pytest.raises(BundleChanged):
+        open_store("s3://bucket/p", base=tmp_path / "three", client=client).get(digest)
+
+
+def test_changed_bytes_are_not_handed_out(tmp_path: Path) -> None:
+    place = FolderStore(tmp_path / "bundles")
+    digest, path = kept(place, tmp_path / "in")
+    shard = path / "model-00003-of-00003.safetensors"
+    with pytest.raises(PermissionError) if os.geteuid() else pytest.raises(BundleChanged, match="model-00003"):
+        shard.write_bytes(b"x")
+        place.get(digest)
+
+
+@pytest.mark.parametrize("changes", [{"path": "../evil"}, {"path": "/etc/evil"}, {"sha256": "../../evil"}])
+def test_a_hostile_manifest_writes_nowhere_else(tmp_path: Path, client: Any, changes: dict[str, str]) -> None:
+    place = FolderStore(tmp_path / "bundles")
+    kept(place, tmp_path / "in")
+    manifest = bundle_parts.manifest(tmp_path / "in")
+    entry = manifest.files[0].model_copy(update=changes)
+    with pytest.raises(CloudmodelError):
+        place.link("sha256:" + "1" * 64, manifest.model_copy(update={"files": (entry,)}))
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_it_is_signed_and_pushed_as_any_other(place: store.BundleStore, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "k").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    local = FolderStore(tmp_path / "local")
+    digest, path = kept(local, tmp_path / "in")
+    local.attach(digest, signing.sign(archive.read_manifest(path), tmp_path / "k"))
+    assert place.put(path) == digest
+    signature = local.signature(digest)
+    assert signature is not None
+    place.attach(digest, signature)
+    assert signing.verified(place.get(digest), place.signature(digest), public)
+    with pytest.raises(UnsafeModel, match="not signed"):
+        signing.verified(place.get(digest), None, public)
+
+
+MEASURED = """
+import json, sys
+from pathlib import Path
+import bundle_parts
+from cloudmodel.bundle import store
+from cloudmodel.formats.scan import scan_paths
+
+def counted():
+    lines = Path("/proc/self/io").read_text().split()
+    status = Path("/proc/self/status").read_text()
+    return int(lines[lines.index("rchar:") + 1]), int(status.split("VmHWM:")[1].split()[0]) << 10
+
+folder, store.LARGE = Path(sys.argv[1]), int(sys.argv[2])
+before, _ = counted()
+assert scan_paths([folder]).verdict == "clean"
+store.FolderStore(folder.parent / "bundles").keep(folder, bundle_parts.manifest(folder))
+read, peak = counted()
+print(json.dumps([read - before, peak]))
+"""
+
+
+def measured(folder: Path, large: int) -> tuple[int, int]:
+    """Bytes read and the peak of memory of scanning, hashing and keeping a folder."""
+    command = [sys.executable, "-c", MEASURED, str(folder), str(large)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(SUPPORT)}, capture_output=True, check=True)
+    read, peak = json.loads(done.stdout)
+    return read, peak
+
+
+def shard(path: Path, size: int, *, sparse: bool) -> None:
+    """A safetensors file of one tensor."""
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    path.parent.mkdir(exist_ok=True)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        if sparse:
+            file.truncate(8 + len(header) + size)
+        else:
+            file.write(os.urandom(size))
+
+
+@pytest.mark.parametrize(("size", "large"), [(150 << 20, 0), (12 << 20, 1 << 40)], ids=["as files", "as an archive"])
+def test_each_byte_is_read_at_most_twice_and_memory_does_not_grow(tmp_path: Path, size: int, large: int) -> None:
+    folder = tmp_path / "in"
+    for part in ("1", "2"):
+        shard(folder / f"{part}.safetensors", size, sparse=not large)
+    read, peak = measured(folder, large)
+    assert read <= 2 * 2 * size + (8 << 20)
+    assert peak < 200 << 20
