@@ -50,7 +50,7 @@ PYTORCH = f"{DEEP_LEARNING}/pytorch-inference"
             "sklearn",
             "ml.c7i.large",
             "eu-west-1",
-            "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-py312-cpu-py3",
+            "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3",
         ),
         (
             "triton",
@@ -62,7 +62,7 @@ PYTORCH = f"{DEEP_LEARNING}/pytorch-inference"
             "huggingface",
             "ml.g5.xlarge",
             "us-east-1",
-            f"{DEEP_LEARNING}/huggingface-pytorch-inference:2.6.0-transformers4.51.3-gpu-py312-cu124-ubuntu22.04",
+            f"{DEEP_LEARNING}/huggingface-pytorch-inference:2.6.0-transformers5.5.3-gpu-py312-cu124-ubuntu22.04",
         ),
     ],
 )

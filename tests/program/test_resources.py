@@ -319,6 +319,27 @@ def test_a_container_without_its_runtime_is_refused_before_anything_is_made(
             evaluate("prod", **stack)
 
 
+@pytest.mark.parametrize(("saved", "runs"), [("1.9.1", True), ("1.7.2", False)])
+def test_scikit_learn_of_another_version_than_the_images_is_refused(
+    evaluate: Any, bundle: Any, saved: str, runs: bool
+) -> None:
+    files = {"model.joblib": b"m", "code/inference.py": b""}
+    digest = bundle(files, layout="sklearn", metadata={"original": {"scikit-learn": saved}})
+    stack = AWS | {"bundle": digest, "existing": {}}
+    if runs:
+        model = evaluate("prod", **stack).one("Model")
+        assert "sagemaker-scikit-learn:1.9-0" in model.inputs["primaryContainer"]["image"]
+    else:
+        with pytest.raises(PreflightFailed, match=r"saved by scikit-learn 1\.7\.2, and the image .* has 1\.9"):
+            evaluate("prod", **stack)
+
+
+def test_servers_without_our_code_are_told_the_models_name(evaluate: Any, bundle: Any) -> None:
+    bundle({"digits/config.pbtxt": b"", "digits/1/model.onnx": b"m"}, layout="triton")
+    container = evaluate().one("Model").inputs["primaryContainer"]
+    assert container["environment"] == {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "digits"}
+
+
 def test_a_layout_without_an_image_is_refused_by_name(evaluate: Any, bundle: Any) -> None:
     bundle(layout="abacus")
     with pytest.raises(Unsupported, match="abacus"):

@@ -195,6 +195,7 @@ class Deployment:
         if self.settings.target == "local":
             return  # the local AWS runs the bundle's code in this Python, whatever the image
         manifest = variant.bundle.manifest
+        self._check_versions(variant)
         files = {entry.path for entry in manifest.files}
         if manifest.layout != RUNTIME and wheels.NEEDED_BY.as_posix() not in files:
             return  # only code that loads ONNX models imports what an image lacks
@@ -213,6 +214,19 @@ class Deployment:
             "lines",
         )
 
+    def _check_versions(self, variant: Variant) -> None:
+        """scikit-learn promises to load what it saved in the same version only; its pickles change with the minor."""
+        saved = variant.bundle.manifest.metadata.get("original", {}).get("scikit-learn", "")
+        has = variant.image.version
+        if variant.bundle.manifest.layout != "sklearn" or not saved or not has or _minor(saved) == _minor(has):
+            return
+        raise PreflightFailed(
+            f"the model was saved by scikit-learn {saved}, and the image {variant.image.uri} has {_minor(has)}",
+            where=f"{self.settings.path.name}: cloudmodel:existing",
+            hint=f"package it where scikit-learn {_minor(has)} is installed, or name an image of your own: "
+            "cloudmodel:existing: {image: ...}",
+        )
+
     def _check_serverless(self, variant: Variant) -> None:
         size = sum(entry.size for entry in variant.bundle.manifest.files)
         if size > SERVERLESS_DISK:
@@ -228,3 +242,8 @@ class Deployment:
                 where=f"{self.settings.path.name}: cloudmodel:existing",
                 hint=f"copy the image into a registry of {self.account}, and name that one",
             )
+
+
+def _minor(version: str) -> str:
+    """The first two numbers of a version (`1.9` of `1.9.1` and `1.9-0`)."""
+    return ".".join(version.replace("-", ".").split(".")[:2])

@@ -22,11 +22,13 @@ OWN = "name your own image: cloudmodel:existing: {image: ...}"
 @dataclass(frozen=True)
 class Image:
     """A container image in a registry. `repository_arn` is what a pull permission names; `brings` are the Python
-    packages of the serving code's needs that the image already has."""
+    packages of the serving code's needs that the image already has; `version` is its framework's, empty where nobody
+    says."""
 
     uri: str
     repository_arn: str
     brings: frozenset[str] = frozenset()
+    version: str = ""
 
 
 @cache
@@ -96,7 +98,7 @@ def serving_image(layout: str, instance_type: str, region: str) -> Image:
             hint=f"choose another type, or {OWN}",
         )
     uri = framework_image(row["framework"], version, instance_type, region)
-    return Image(uri, image_repository_arn(uri), brings=frozenset(row["brings"]))
+    return Image(uri, image_repository_arn(uri), brings=frozenset(row["brings"]), version=version)
 
 
 @cache

@@ -84,6 +84,7 @@ def replay_command(context: Context, bundle: str | None) -> None:
     from cloudmodel.cli.output import emit, say
     from cloudmodel.cli.progress import reporting
     from cloudmodel.core.errors import BundleChanged
+    from cloudmodel.formats.onnx_files import MODEL
     from cloudmodel.optimize.replay import KEY, provenance_of, replay
     from cloudmodel.serving.package import package
 
@@ -94,7 +95,8 @@ def replay_command(context: Context, bundle: str | None) -> None:
         manifest = archive.extract(found, folder) if found.is_file() else archive.verify(found)
         place = folder if found.is_file() else found
         provenance = provenance_of(manifest.metadata, str(found))
-        model = replay(provenance, place / "model.onnx", request(project, report), Path(work) / "again", report)
+        held = next((each.path for each in manifest.files if Path(each.path).name == MODEL), MODEL)
+        model = replay(provenance, place / held, request(project, report), Path(work) / "again", report)
         source = replace(_source(project, model), metadata={KEY: provenance})
         again = package(source, open_store("again", base=Path(work)), report)
         if again.manifest != manifest:
