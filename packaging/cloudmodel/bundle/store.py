@@ -89,7 +89,6 @@ class FolderStore:
         self.location = str(root)
 
     def keep(self, folder: Path, manifest: Manifest, report: Report = silent) -> tuple[str, Path]:
-        report(Progress("store", note=self.location))
         with disk_errors(self.location):
             if sum(entry.size for entry in manifest.files) > LARGE:
                 digest = self._keep_files(folder, manifest, report)
@@ -101,6 +100,7 @@ class FolderStore:
                     self._archive(digest).parent.mkdir(exist_ok=True)
                     made.replace(self._archive(digest))
                     files.sync_folder(self._archive(digest).parent)
+            report(Progress("store", note=self.location))
             self._name(manifest.name, digest)
         return digest, self.path(digest)
 
