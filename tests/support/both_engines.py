@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -232,6 +233,8 @@ class Official(Side):
         method = getattr(session.stack, verb)
         refreshed = bool(verb == "refresh" or options.get("refresh"))
         result = session.change(method, refreshed=refreshed, parallel=PARALLEL, **_flags(options))
+        if result.error:
+            gc.collect()  # the program that was left in its middle: when it goes while Python parses, 3.11 gives up
         self.state = result.state
         return result
 

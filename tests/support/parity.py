@@ -234,8 +234,10 @@ class Life:
         if failing & at_the_end:
             needed = names | _needed(names, self.sides[0].state)
             waited |= {("delete", step.name) for step in late if step.name not in needed}
+        # While Pulumi makes room for a replacement it begins nothing else: a deletion that fails then does so at once.
+        waiting = {key for key in failing if key[0] != "delete" or key in at_the_end}
         for side in self.sides:
-            side.cloud.waits = dict.fromkeys(failing, waited | failing)
+            side.cloud.waits = dict.fromkeys(waiting, waited | waiting)
 
 
 def _makings(planned: Result) -> set[Key]:
