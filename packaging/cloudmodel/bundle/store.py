@@ -97,10 +97,10 @@ class FolderStore:
                 with tempfile.TemporaryDirectory(prefix=".building-", dir=self.root) as work:
                     made = Path(work) / "bundle"
                     digest = archive.write(folder, manifest, made, report=report)
+                    report(Progress("store", note=self.location))
                     self._archive(digest).parent.mkdir(exist_ok=True)
                     made.replace(self._archive(digest))
                     files.sync_folder(self._archive(digest).parent)
-            report(Progress("store", note=self.location))
             self._name(manifest.name, digest)
         return digest, self.path(digest)
 
@@ -191,6 +191,7 @@ class FolderStore:
                     copy_verified(reader, writer, entry.sha256, entry.path, str(folder))
             done += entry.size
             report(Progress("archive", done, total, entry.path))
+        report(Progress("store", note=self.location))
         self.link(digest, manifest)
         return digest
 
