@@ -62,7 +62,7 @@ def olive_default(model: Path, rows: Path, out: Path, transformer: bool) -> None
         str(Path(sys.executable).with_name("olive")), "quantize", "--model_name_or_path", str(model), "--output_path",
         str(folder), "--implementation", "ort", "--precision", "int8", "--algorithm", "rtn", "--disable_telemetry",
     ]  # fmt: skip
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    subprocess.run(command, check=True, stdout=sys.stderr, cwd=out.parent)  # it leaves a cache where it runs
     import onnx
 
     onnx.save(onnx.load(next(folder.rglob("*.onnx"))), out)

@@ -192,7 +192,7 @@ def _unloadable(folder: Path) -> Path:
     [
         (_written(b""), ModelUnreadable, "an empty file"),
         (_written(b"this is no model\n"), ModelUnreadable, "a text file"),
-        (_written(pickle.dumps(print)), ModelUnreadable, "a Python pickle"),
+        (_written(pickle.dumps(print)), UnsafeModel, "print"),
         (_written(b"\x7fELF" + bytes(60)), ModelUnreadable, "not a model"),
         (_cut, ModelUnreadable, "cut short"),
         (_nan, ModelUnreadable, "'w' holds NaN"),
