@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -91,14 +92,27 @@ def test_a_state_in_a_bucket_goes_back(make: Callable[..., Shell]) -> None:
     assert retention() == 30
     s3.put_object(Bucket="state", Key=".cloudmodel/locks/digits/local.json", Body=json.dumps(asdict(DEAD)))
 
-    refused = shell.run("rollback")
+    elsewhere = bare(shell)
+    refused = elsewhere.run("rollback")
     assert refused.returncode == 2 and b"no terminal" in refused.stderr
-    told = shell.json("rollback", "--yes")
+    told = elsewhere.json("rollback", "--yes")
     assert told["outputs"] == {"revision": "one", "token": "[secret]"} and retention() == 14
     assert shell.json("drift")["verdict"] == "none"
     assert (newest(shell)["kind"], newest(shell)["result"]) == ("rollback", "succeeded")
     stored = [s3.get_object(Bucket="state", Key=each["Key"])["Body"].read() for each in contents(s3)]
     assert not any(b"hunter2" in each for each in stored)
+
+
+def bare(shell: Shell) -> Shell:
+    """The stack on another machine: its settings, credentials and passphrase, and nothing else. That the local AWS is
+    found there stands for a cloud that is found from everywhere."""
+    folder = shell.folder.parent / "elsewhere"
+    (folder / ".cloudmodel").mkdir(parents=True, mode=0o700)
+    for name in ("cloudmodel.yaml", "Pulumi.yaml", "Pulumi.local.yaml"):
+        shutil.copy(shell.folder / name, folder / name)
+    (folder / ".cloudmodel/local").symlink_to(shell.folder / ".cloudmodel/local")
+    passphrase = (shell.folder / ".cloudmodel/passphrase").read_text().strip()
+    return Shell(folder, shell.environment | {"PULUMI_CONFIG_PASSPHRASE": passphrase})
 
 
 TWO = """

@@ -1,6 +1,6 @@
 """Keeping a sharded checkpoint and scanning a state dict, against `sha256sum` and `tar` of the same bytes.
 
-    python benchmarks/packaging.py [GIB]
+    python benchmarks/large_bundle.py [GIB]
 
 Makes a checkpoint of GIB (5) gibibytes in safetensors shards of 1 GiB, without a download: a random block of 16 MiB a
 shard, over and over. Each measurement is a process of its own: its peak of memory (VmHWM), the bytes that it read
