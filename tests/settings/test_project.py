@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,20 @@ def test_a_damaged_file_is_a_project_or_one_error(project_of: Any, place: int, p
         project_of(data[:place] + put + data[place + cut :])
     except ProjectInvalid as error:
         assert error.message
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("{kind: image, resize: [8, 8], colour: L}", "unknown key; did you mean color?"),
+        ("{kind: ids, mapps: {}}", "unknown key; did you mean maps?"),
+        ("{kind: ids, maps: {}}", "at least 1 item"),
+        ("{kind: text, tokenizer: t.json}", "is required"),
+        ("{kind: sound}", "needs kind: 'text', 'image', 'ids'"),
+        ("{resize: 8}", "needs kind"),
+        ("{kind: image, resize: 0}", "greater than or equal to 1"),
+    ],
+)
+def test_preprocessing_is_of_one_known_kind(project_of: Any, steps: str, said: str) -> None:
+    with pytest.raises(ProjectInvalid, match=re.escape(said)):
+        project_of(f"version: 1\nname: a\nmodel: {{source: m.onnx, preprocess: {steps}}}")

@@ -50,7 +50,9 @@ def validate(
     except ValidationError as failure:
         found: dict[Key, list[str]] = {}
         for error in failure.errors(include_url=False, include_input=True):
-            key = error["loc"] if error["type"] == "missing" else _given(error["loc"], value)
+            key = _given(error["loc"], value)
+            if error["type"] == "missing":
+                key = (*key, error["loc"][-1])
             message = _message(model, error, key)
             if message not in found.setdefault(key, []):
                 found[key].append(message)
@@ -66,16 +68,15 @@ def _shown(key: Key) -> Key:
 
 
 def _given(location: Key, value: Any) -> Key:
-    """The part of pydantic's location that stands in the value; the rest names branches of a union."""
+    """The parts of pydantic's location that stand in the value; the others name branches of a union."""
     key: Key = ()
     for part in location:
         inside = (isinstance(value, dict) and part in value) or (
             isinstance(value, list) and isinstance(part, int) and part < len(value)
         )
-        if not inside:
-            break
-        value = value[part]
-        key = (*key, part)
+        if inside:
+            value = value[part]
+            key = (*key, part)
     return key
 
 
@@ -84,7 +85,9 @@ def _message(model: type[BaseModel], error: Any, key: Key) -> str:
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":
-        return f"unknown key; {nearest(str(key[-1]), known_keys(model, key[:-1]))}"
+        return f"unknown key; {nearest(str(key[-1]), known_keys(model, error['loc'][:-1]))}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return f"needs {context['discriminator'].strip(chr(39))}: {context.get('expected_tags', 'one that is known')}"
     if kind == "value_error":
         return str(context["error"])
     text: str = error["msg"]
@@ -97,17 +100,25 @@ def _message(model: type[BaseModel], error: Any, key: Key) -> str:
     return text
 
 
-def known_keys(model: type[BaseModel], key: Key) -> tuple[str, ...]:
-    """The keys that `model` knows at `key`, in their documented order."""
-    current: Any = model
-    for part in key:
-        if isinstance(part, str):
-            field = current.model_fields.get(part)
-            found = _models(field.annotation) if field else []
-            if not found:
-                return ()
-            current = found[0]
-    return tuple(field.alias or name for name, field in current.model_fields.items())
+def known_keys(model: type[BaseModel], location: Key) -> tuple[str, ...]:
+    """The keys that `model` knows at `location`, in their documented order. Of several kinds of a part, the location
+    names one after the part's key, as pydantic does."""
+    current = [model]
+    for part in location:
+        inner = [
+            each
+            for one in current
+            if part in one.model_fields
+            for each in _models(one.model_fields[str(part)].annotation)
+        ]
+        named = [one for one in current if part in _kinds(one)]
+        current = inner or named or current
+    return tuple(field.alias or name for name, field in current[0].model_fields.items())
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    field = model.model_fields.get("kind")
+    return tuple(getattr(field.annotation, "__args__", ())) if field else ()
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

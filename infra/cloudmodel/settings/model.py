@@ -46,6 +46,7 @@ from cloudmodel.settings.fields import (
 )
 from cloudmodel.settings.modes import Asynchronous, Serverless
 from cloudmodel.settings.part import Settings
+from cloudmodel.settings.preprocess import Preprocess
 from cloudmodel.settings.rollout import Rollout
 from cloudmodel.settings.scaling import Scaling
 from cloudmodel.settings.variants import MAIN, Served, Variant
@@ -82,6 +83,8 @@ class Model(Settings):
     """Overrides what the model file says of its inputs."""
     labels: Text | None = None
     """Text file with one label a line."""
+    preprocess: Preprocess | None = None
+    """What is made of texts, images or ids before the model; a Hugging Face folder brings its own."""
 
     @model_validator(mode="after")
     def _inputs_differ(self) -> Self:

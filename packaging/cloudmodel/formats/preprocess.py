@@ -79,7 +79,10 @@ class ImageSteps(Frozen):
         size = self.crop or (self.resize if isinstance(self.resize, tuple) else None)
         sides = shape[1:] if self.order == "CHW" else shape[:-1]
         if any(isinstance(side, int) and (size is None or side != size[place]) for place, side in enumerate(sides)):
-            raise _contradicts(f"input {tensor.name!r} is {list(tensor.shape)}", f"images of {list(size or ())}")
+            made = (
+                f"images of {list(size)}" if size else "images of every size, without crop or resize: [height, width]"
+            )
+            raise _contradicts(f"input {tensor.name!r} is {list(tensor.shape)}", made)
         if any(len(each) not in (1, channels) for each in (self.mean, self.std)) or 0 in self.std:
             raise _contradicts(f"mean has {len(self.mean)} numbers and std {len(self.std)}", f"1 or {channels}, none 0")
 

@@ -14,6 +14,7 @@ from cloudmodel.cli.context import PRIVATE, Context
 
 if TYPE_CHECKING:
     from cloudmodel.formats.factory import Source
+    from cloudmodel.formats.preprocess import Steps
     from cloudmodel.serving.package import ModelSource
     from cloudmodel.settings.model import Project
 
@@ -138,5 +139,22 @@ def described(project: Project, model: Path | Source) -> ModelSource:
         inputs=project.model.inputs,
         layout=project.serve.layout,
         wheels=project.serve.wheels,
+        preprocess=_steps(project),
         samples=held_out if held_out is not None and held_out.suffix == ".npz" and held_out.is_file() else None,
     )
+
+
+def _steps(project: Project) -> Steps | None:
+    """What the settings say of preprocessing, with the files that they name read. Raises ProjectInvalid."""
+    from cloudmodel.formats.preprocess import IdSteps, ImageSteps, TextSteps, read_text
+    from cloudmodel.settings.preprocess import IdPreprocess, ImagePreprocess
+
+    wanted = project.model.preprocess
+    if wanted is None:
+        return None
+    if isinstance(wanted, ImagePreprocess):
+        return ImageSteps.model_validate(wanted.model_dump())
+    if isinstance(wanted, IdPreprocess):
+        return IdSteps(maps={name: read_text(project.folder / file) for name, file in wanted.maps.items()})
+    tokenizer = read_text(project.folder / wanted.tokenizer)
+    return TextSteps(tokenizer=tokenizer, max_length=wanted.max_length, pad=wanted.pad, side=wanted.side)
