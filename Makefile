@@ -25,10 +25,11 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.core
 demo: $(VENV)/.core
 	@BIN=$(BIN) tools/demo.sh
 
+# The tests start a thousand processes: each would compile the whole of cloudmodel again where bytecode is not kept.
 test: $(VENV)/.test
 	@$(MAKE) --no-print-directory engine || echo "make test: goes on without Pulumi's command line"
 	@$(MAKE) --no-print-directory actionlint || echo "make test: goes on without actionlint"
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Pulumi's own command line in the version of tools/go.mod, which the tests of the official engine run. Go keeps what it
 # compiled: the first build takes minutes, the next ones seconds.

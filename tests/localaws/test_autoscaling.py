@@ -171,10 +171,10 @@ class Moving(Scaled):
         )
 
     def instances(self) -> int:
-        """How many the endpoint wants; None of what is on its way is missed."""
+        """How many the endpoint has; -1 where a change began since it was looked at."""
         (variant,) = self.cloud.settled(self.name)["ProductionVariants"]
-        assert variant["CurrentInstanceCount"] == variant["DesiredInstanceCount"]
-        return int(variant["CurrentInstanceCount"])
+        now, wanted = variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]
+        return int(now) if now == wanted else -1
 
     def becomes(self, instances: int) -> None:
         self.cloud.until(lambda: self.instances() == instances)

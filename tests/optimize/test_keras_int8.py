@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
+from onnx import TensorProto, helper
 
+import onnx_models
 import optimize_parts as parts
-from cloudmodel.formats import onnx_files, opening
+from cloudmodel.formats import onnx_files
 from cloudmodel.formats.factory import Source
-from cloudmodel.formats.model import Signature
-from cloudmodel.formats.original import Job
+from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.optimize import techniques
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.recipe import Recipe, step
@@ -28,16 +32,33 @@ keras.Sequential([keras.Input((16,), name="x"), dense(512, activation="relu"), d
 """
 
 
+def as_onnx(file: Path, path: Path) -> Path:
+    """The same two layers, node by node, from the weights in the file."""
+    with zipfile.ZipFile(file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as kept:
+        first, second = (kept[f"layers/{name}/vars"] for name in ("dense", "dense_1"))
+        tensors = [
+            onnx_models.weight(name, np.asarray(value))
+            for name, value in (("w1", first["0"]), ("b1", first["1"]), ("w2", second["0"]), ("b2", second["1"]))
+        ]
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["hidden"]),
+        helper.make_node("Relu", ["hidden"], ["active"]),
+        helper.make_node("Gemm", ["active", "w2", "b2"], ["dense_1"]),
+    ]
+    ends = [onnx_models.value(name, TensorProto.FLOAT, ["batch", size]) for name, size in (("x", 16), ("dense_1", 4))]
+    return onnx_models.save(path, nodes, ends[:1], ends[1:], tensors)
+
+
 def test_a_keras_model_in_int8_is_smaller_and_answers_nearly_alike(tmp_path: Path) -> None:
     file = tmp_path / "model.keras"
     subprocess.run([sys.executable, "-c", MAKE, str(file)], check=True, capture_output=True)
-    folder = tmp_path / "exported"
-    folder.mkdir()
-    opened = opening.open_model(Job("keras", file), tmp_path / "work", folder=folder)
-    assert opened.exported is not None
-    rows = Dataset({opened.asked.signature.inputs[0].name: parts.rows(40, (16,))}, None, None, "rows")
-    material = Material(opened.asked.signature, source=Source(tmp_path, None, file), folder=tmp_path)
-    before = Artifact(Path(opened.exported.model), file)
+    signature = Signature(
+        inputs=(Tensor(name="x", dtype="float32", shape=("batch", 16)),),
+        outputs=(Tensor(name="dense_1", dtype="float32", shape=("batch", 4)),),
+    )
+    rows = Dataset({"x": parts.rows(40, (16,))}, None, None, "rows")
+    material = Material(signature, source=Source(tmp_path, None, file), folder=tmp_path)
+    before = Artifact(as_onnx(file, tmp_path / "before.onnx"), file)
     workshop = Workshop(
         before, material, Sets(None, rows, rows, rows, "rows"), root=tmp_path / "cache", work=tmp_path / "trials"
     )

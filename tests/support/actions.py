@@ -192,7 +192,10 @@ class Runner:
                 return KEYS
             case "actions/upload-artifact":
                 place = self.workspace / inputs["path"]
-                found = [place] if place.is_file() else sorted(each for each in place.iterdir() if each.is_file())
+                if place.is_dir():
+                    found = sorted(each for each in place.iterdir() if each.is_file())
+                else:  # a pattern
+                    found = sorted(place.parent.glob(place.name))
                 self.github.artifacts[inputs["name"]] = {each.name: each.read_bytes() for each in found}
             case "actions/download-artifact":
                 for name, content in self.github.artifacts[inputs["name"]].items():

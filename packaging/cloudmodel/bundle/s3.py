@@ -147,7 +147,7 @@ class S3Store:
         except self._client.exceptions.NoSuchKey:
             return False
         with disk_errors(str(target)), files.replacing(target) as writer:
-            copy_verified(answer["Body"], writer, sha256, f"The bundle's {key}", self.location)
+            copy_verified(answer["Body"], writer, sha256, f"sha256:{sha256} ({key})", self.location)
         return True
 
     def _head(self, key: str) -> bool:

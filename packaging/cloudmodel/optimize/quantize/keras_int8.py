@@ -45,6 +45,8 @@ class KerasInt8:
         from cloudmodel.formats.export import export
         from cloudmodel.formats.tensorflow.keras_model import open_model
 
+        if reason := self.inapplicable(before, material, parameters):
+            raise StepFailed(reason)
         assert material.source is not None
         assert material.calibration is not None
         report(Progress("quantize", 0, 1))
