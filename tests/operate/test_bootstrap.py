@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,12 @@ def test_nothing_that_bootstrap_made_is_within_reach_of_a_stacks_apply() -> None
     assert not [name for name in own if name and name.startswith(f"{SETUP.stem}-")]
     denied = [each for each in statements(apply(SETUP, KEY)) if each["Effect"] == "Deny"]
     assert denied[0]["Resource"] == KEY and "kms:ScheduleKeyDeletion" in denied[0]["Action"]
+
+
+@pytest.mark.parametrize("project", ["cloudmodel", "cloudmodel-apply"])
+def test_a_project_named_as_what_bootstrap_makes_is_refused(project: str) -> None:
+    with pytest.raises(UsageError, match="bootstrap's own"):
+        replace(SETUP, project=project)
 
 
 def test_what_the_platform_owns_is_used() -> None:

@@ -8,7 +8,7 @@ golden sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from typing import Any
@@ -154,8 +154,11 @@ class Proof:
                     yield untrue("image", image, runs, f"runs the image {runs}, not {image}")
                 described = self._ask("describe_model", ModelName=model) if container else None
                 has = (described or {}).get("PrimaryContainer") or {}
-                for what, theirs, ours in (("image", "Image", "image"), ("data", "ModelDataUrl", "modelDataUrl")):
-                    said, seen = container.get(ours), has.get(theirs)
+                for what, said, seen in (
+                    ("image", container.get("image"), has.get("Image")),
+                    ("data", container.get("modelDataUrl"), has.get("ModelDataUrl")),
+                    ("data", _planned_prefix(container), _served_prefix(has)),
+                ):
                     if has and said and seen != said:
                         yield untrue(what, said, seen, f"has the model {model} with the {what} {seen}, not {said}")
 
@@ -265,3 +268,15 @@ def _live(state: State, type_: str) -> Iterator[Resource]:
 
 def _endpoints(state: State) -> list[Resource]:
     return list(_live(state, ENDPOINT))
+
+
+def _planned_prefix(container: Mapping[str, Any]) -> str | None:
+    """Where a large bundle's files lie, as the state has it (`program/aws/endpoint.py`)."""
+    sources: Sequence[Mapping[str, Any]] = (container.get("modelDataSource") or {}).get("s3DataSources") or ({},)
+    prefix: str | None = sources[0].get("s3Uri")
+    return prefix
+
+
+def _served_prefix(container: Mapping[str, Any]) -> str | None:
+    prefix: str | None = ((container.get("ModelDataSource") or {}).get("S3DataSource") or {}).get("S3Uri")
+    return prefix

@@ -71,6 +71,16 @@ class Setup:
     pipelines: tuple[Pipeline, ...] = ()
     pulumi: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises UsageError for a project whose stacks' names begin as those of what bootstrap makes: a role that may
+        change the one could change the other."""
+        if self.project == OURS or self.project.startswith(f"{OURS}-"):
+            raise UsageError(
+                f"Names that begin with {OURS} are bootstrap's own",
+                where="name in cloudmodel.yaml",
+                hint="give the project another name; its roles could not be told from those of bootstrap",
+            )
+
     @property
     def urns(self) -> str:
         """A pattern of the tag `cloudmodel:urn`, which tells what the project's stacks made (`identity_tag`)."""
