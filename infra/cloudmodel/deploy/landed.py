@@ -142,7 +142,7 @@ class Proof:
                     len(shown) > 1
                     and moved is not None
                     and weight is not None
-                    and not isclose(moved, weight, rel_tol=1e-6)
+                    and not isclose(moved, weight, rel_tol=FLOAT32)
                 ):
                     yield untrue(
                         WEIGHT, weight, moved, f"gives {name} the weight {moved:g}, not {weight:g}: somebody moved it"
