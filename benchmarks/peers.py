@@ -35,7 +35,8 @@ from cloudmodel.optimize.technique import SEED
 from cloudmodel.optimize.workshop import THROUGHPUT_BATCH
 
 TOOLS = Path(__file__).with_name("peer_tools.py")
-LIMIT = 1800.0
+LIMIT = 300.0
+"""Seconds that a tool may take."""
 
 
 @dataclass
@@ -79,18 +80,18 @@ def request_of(name: str, folder: Path) -> Request:
 
 
 def search(request: Request) -> list[Entry]:
-    """Our front, and on stderr when the first trial had been measured."""
+    """Our front; says when the first trial was accepted and measured, imports and reading of the data in it."""
     shutil.rmtree(request.cache, ignore_errors=True)
-    started, measured = perf_counter(), 0.0
+    started, first = perf_counter(), "no trial was accepted early"
 
     def tell(progress: Progress, /) -> None:
-        nonlocal measured
-        if progress.task == "measure" and progress.done and not measured:
-            measured = perf_counter() - started
+        nonlocal first
+        if progress.task == "accepted":
+            first = f"first accepted and measured after {perf_counter() - started:.1f} s ({progress.note})"
 
     outcome = optimize(request, tell)
     seconds = perf_counter() - started
-    print(f"search: {seconds:.0f} s; first trials measured after {measured:.0f} s; {outcome.document['reason']}")
+    print(f"search: {seconds:.0f} s; {first}; {outcome.document['reason']}", flush=True)
     front = set(outcome.document["front"])
     return [
         Entry(f"ours {trial.id}: {trial.recipe.title}" + (" (chosen)" if trial is outcome.found.chosen else ""),
@@ -99,18 +100,31 @@ def search(request: Request) -> list[Entry]:
     ]  # fmt: skip
 
 
-def made_by(tool: str, python: str, request: Request, rows: Path, transformer: bool) -> Entry | None:
-    """A tool's model, or None where it fails, which is said."""
+def made_by(tool: str, python: str, request: Request, data: tuple[Path, Path], transformer: bool) -> Entry | None:
+    """A tool's model, or None where it fails, which is said; `data` are rows to calibrate with, and labelled ones."""
     out = request.folder / "peers" / f"{tool}.onnx"
     out.parent.mkdir(exist_ok=True)
     out.unlink(missing_ok=True)
     started = perf_counter()
-    command = [python, str(TOOLS), tool, str(request.model), str(rows), str(out), *(["transformer"] * transformer)]
+    command = [
+        python,
+        str(TOOLS),
+        tool,
+        str(request.model),
+        *map(str, data),
+        str(out),
+        *(["transformer"] * transformer),
+    ]
     environment = {**os.environ, "NNCF_CI": "1", "OLIVE_DISABLE_TELEMETRY": "1", "CI": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False, env=environment)
+    except subprocess.TimeoutExpired:
+        print(f"{tool} has no result after {LIMIT:.0f} s", flush=True)
+        return None
     if done.returncode != 0 or not out.is_file():
         print(f"{tool} failed: {(done.stderr.strip().splitlines() or ['no word'])[-1][:300]}")
         return None
+    print(f"{tool}: {perf_counter() - started:.1f} s; {done.stdout.strip()}", flush=True)
     return Entry(tool, out, perf_counter() - started, ours=False)
 
 
@@ -151,8 +165,10 @@ def main(name: str, folder: Path, nncf: str, olive: str) -> None:
     )
     rows = divided.calibration.write(folder / "peer-rows.npz")
     entries = search(request)
-    pythons = {"ort-dynamic": sys.executable, "ort-static": sys.executable, "nncf": nncf, "olive": olive}
-    peers = [made_by(tool, python, request, rows, name == "minilm") for tool, python in pythons.items()]
+    labelled = divided.selection.write(folder / "peer-labelled.npz")
+    pythons = {"ort-dynamic": sys.executable, "ort-static": sys.executable, "nncf": nncf, "nncf-accuracy": nncf,
+               "olive": olive}  # fmt: skip
+    peers = [made_by(tool, python, request, (rows, labelled), name == "minilm") for tool, python in pythons.items()]
     entries += [entry for entry in peers if entry is not None]
     answers = inference.answers(request.model, divided.selection, request.signature)
     metric = metrics.fit(request.metric, answers, divided.selection, folder=folder)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cloudmodel.core.errors import ChildDied, StepFailed
+from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.optimize import measure, metrics, recipe, result
 from cloudmodel.optimize.bounds import Interval
 from cloudmodel.optimize.data import Dataset
@@ -109,17 +110,18 @@ class Bench:
         return [{"name": "a", "operator": "Softmax", "share": 0.7}, {"name": "b", "operator": "Conv", "share": 0.3}]
 
 
-def search(bench: Bench, *names: str, training: Sequence[str] = (), **wish: Any) -> Found:
+def search(bench: Bench, *names: str, training: Sequence[str] = (), report: Report = silent, **wish: Any) -> Found:
     data = SETS.selection
     metric = metrics.fit("accuracy", bench.answers(Path("original"), "", data), data, folder=Path())
     bench.asked.clear()
     recipes = tuple(Recipe(steps=(recipe.step(name),)) for name in names)
     trained = tuple(Recipe(steps=(recipe.step(name),)) for name in training)
     asked = Wish("accuracy", wish.pop("demand", Demand()), wish.pop("objective", "latency"), recipes, trained, **wish)
-    found = Search(bench, SETS, metric, asked).run()  # type: ignore[arg-type]
+    found = Search(bench, SETS, metric, asked, report).run()  # type: ignore[arg-type]
     document = result.document(found, metric, SETS, asked, bench.size_bytes, [])
     assert document["chosen"] is None or document["chosen"] in document["front"]
     assert all(trial["reason"] for trial in document["trials"])
+    assert document["first_accepted"] is None or document["first_accepted"]["id"] == found.early.id  # type: ignore[union-attr]
     return found
 
 
@@ -132,6 +134,18 @@ def test_fastest_trial_that_passes_is_chosen_and_only_it_is_asked_the_final_set(
     assert "that the search never saw" in found.reason
     assert {name for name, count in bench.asked if count == 800} == {"original", "static-int8"}
     assert found.trials[2].claim == "slower"
+
+
+def test_first_trial_that_passes_is_told_before_the_next_is_built_and_judged_again_with_the_rest() -> None:
+    bench = Bench({"slim": Variant(0.9), "static-int8": Variant(1.5), "dynamic-int8": Variant(2.0)})
+    told: list[Progress] = []
+    found = search(bench, "slim", "static-int8", "dynamic-int8", report=told.append)
+    steps = [each.task if each.task == "accepted" else each.note for each in told if each.task in ("accepted", "build")]
+    assert steps == ["slim", "static-int8", "accepted", "dynamic-int8", ""]
+    assert found.early is not None
+    assert (found.early.id, found.early.ratio.mid) == ("t2", 1.5)
+    assert found.chosen is found.trials[2]
+    assert {name for name, count in bench.asked if count == 800} == {"original", "dynamic-int8"}
 
 
 def test_nothing_faster_is_left_as_it_is_with_where_the_time_goes() -> None:
@@ -147,6 +161,7 @@ def test_nothing_faster_is_left_as_it_is_with_where_the_time_goes() -> None:
 def test_busy_machine_is_inconclusive_and_changes_nothing(floor: tuple[float, float], speed: float) -> None:
     found = search(Bench({"static-int8": Variant(speed)}, floor=floor), "static-int8")
     assert found.chosen is None
+    assert found.early is None
     assert found.trials[0].claim == "inconclusive"
     assert "inconclusive" in found.reason
     assert "quieter machine" in found.reason

@@ -28,6 +28,7 @@ def document(
         "demand": vars(wish.demand),
         "baseline": {"metric": found.metric, "size_bytes": size, "latency_ms": measured.latency_ms},
         "trials": [_trial(trial) for trial in found.trials],
+        "first_accepted": _early(found),
         "front": front_of(found, metric),
         "chosen": found.chosen.id if found.chosen else None,
         "reason": found.reason,
@@ -48,6 +49,14 @@ def document(
         "sensitivity": found.sensitivity,
         "not_tried": list(not_tried),
     }
+
+
+def _early(found: Found) -> dict[str, Any] | None:
+    early = found.early
+    if early is None:
+        return None
+    floor = {"low": early.floor.low, "high": early.floor.high}
+    return {"id": early.id, "after_s": early.after, "latency_ratio": early.ratio.as_json(), "noise_floor": floor}
 
 
 def _trial(trial: Trial) -> dict[str, Any]:

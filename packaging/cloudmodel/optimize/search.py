@@ -2,6 +2,7 @@
 
 1. build every recipe in a child, drop what fails, changes nothing or equals another;
 2. ask a few rows: drop what answers with another sense;
+   the first that then passes the selection set and a short measurement is told at once, and judged again with the rest;
 3. time each for a moment: drop what is clearly slower;
 4. keep the better half by non-dominated rank, and what no other beats, ask the whole selection set;
 5. where a fast quantized trial fails, bisect how many of its worst nodes must stay float;
@@ -19,16 +20,14 @@ from typing import Any
 
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.optimize import front, gate, measure, sensitivity
-from cloudmodel.optimize import profile as profiles
+from cloudmodel.optimize import choice, front, gate, measure, sensitivity
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.fidelity import expected_cosines
-from cloudmodel.optimize.gate import Verdict
 from cloudmodel.optimize.measure import Measured
 from cloudmodel.optimize.metrics import Metric, Outputs
 from cloudmodel.optimize.recipe import Recipe, Step
 from cloudmodel.optimize.sets import Sets
-from cloudmodel.optimize.trials import Found, Trial, Wish, said, standing
+from cloudmodel.optimize.trials import Early, Found, Trial, Wish, said
 from cloudmodel.optimize.workshop import Made, Workshop
 
 QUICK_ROWS = 64
@@ -49,7 +48,8 @@ class Search:
     def __init__(self, workshop: Workshop, sets: Sets, metric: Metric, wish: Wish, report: Report = silent) -> None:
         self.workshop, self.sets, self.metric, self.wish, self.report = workshop, sets, metric, wish, report
         self.found = Found()
-        self.until = monotonic() + wish.budget
+        self.started = monotonic()
+        self.until = self.started + wish.budget
         self.request = workshop.request(sets.selection, wish.objective)
         self.quick = sets.selection
         if len(sets.selection) > 2 * QUICK_ROWS:
@@ -66,7 +66,7 @@ class Search:
         self._round(self.wish.recipes)
         if not any(trial.accepted for trial in self.found.trials) and self.left:
             self._round(self.wish.training)
-        self._choose()
+        choice.choose(self.found, self.workshop, self.sets, self.metric, self.wish, self.request)
         return self.found
 
     def _round(self, recipes: Sequence[Recipe]) -> None:
@@ -75,10 +75,9 @@ class Search:
             return
         self.found.trials += fresh
         self._each("build", fresh, self._build)
-        self._each("screen", [trial for trial in fresh if trial.open], self._screen)
         # What only lost its fidelity is timed too: a few nodes left float may bring it back.
         hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
-        self._glance([*(trial for trial in fresh if trial.open), *hurt])
+        self._glance([trial for trial in fresh if (trial.open or trial in hurt) and trial.ratio is None])
         kept = self._halve([trial for trial in fresh if trial.open])
         self._each("select", kept, lambda trial: self._ask(trial, self.sets.selection))
         hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
@@ -108,9 +107,26 @@ class Search:
             if other is not trial and other.made is not None and other.made.sha256 == trial.made.sha256:
                 trial.reason = f"the same model as {other.id}"
                 return
-
-    def _screen(self, trial: Trial) -> None:
         self._ask(trial, self.quick)
+        if self.found.early is None and trial.open:
+            self._look(trial)
+
+    def _look(self, trial: Trial) -> None:
+        """Take one trial through all gates but the last while others wait to be built: an answer to begin with. Its
+        place among the others is decided later, by what they are all asked."""
+        screened = trial.judged
+        self._glance([trial])
+        if not trial.open or (self.wish.objective != "size" and trial.ratio is not None and trial.ratio.low <= 1):
+            return
+        self._ask(trial, self.sets.selection)
+        if not trial.open or trial.made is None:
+            return
+        found = self.workshop.measure([trial.made], self.request, self.wish.look)
+        if self._passes(trial.made, found.claim(0)):
+            after = monotonic() - self.started
+            self.found.early = Early(trial.id, after, found.ratios[0], found.floor)
+            self.report(Progress("accepted", note=f"{trial.recipe.title}: {said(found.ratios[0])} times as fast"))
+        trial.judged = screened
 
     def _ask(self, trial: Trial, data: Dataset) -> None:
         """Judge by what was seen, not by its bound: few rows cannot prove anything, and need not yet."""
@@ -221,10 +237,7 @@ class Search:
         for number, trial in enumerate(finalists):
             trial.ratio, trial.claim = found.ratios[number], found.claim(number)
             assert trial.made is not None
-            if self.wish.objective == "size":
-                trial.accepted = self._smaller(trial.made)
-            else:
-                trial.accepted = trial.claim == "faster"
+            trial.accepted = self._passes(trial.made, trial.claim)
             trial.reason = self._verdict(trial, found)
 
     def _verdict(self, trial: Trial, found: Measured) -> str:
@@ -237,48 +250,11 @@ class Search:
             return f"inconclusive: {found.void or 'the machine is too busy to tell so small a difference'} ({speed})"
         return speed if trial.accepted else f"not faster: {speed}"
 
+    def _passes(self, made: Made, claim: str) -> bool:
+        return self._smaller(made) if self.wish.objective == "size" else claim == "faster"
+
     def _smaller(self, made: Made) -> bool:
         return made.size_bytes <= SMALLER * self.workshop.size_bytes
-
-    def _choose(self) -> None:
-        final, found = self.sets.final, self.found
-        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, final)
-        found.metric = self.metric.total(original, final)
-        accepted = [trial for trial in found.trials if trial.accepted]
-        if found.measured is None:
-            # Nothing got that far: the noise floor and the latency are still facts of this machine.
-            found.measured = self.workshop.measure([], self.request, measure.GLANCE)
-        if not accepted:
-            found.reason = self._leave()
-            return
-        chosen = max(accepted, key=self._merit)
-        assert chosen.made is not None
-        answers = self.workshop.answers(chosen.made.model, chosen.made.sha256, final)
-        chosen.final = judged = gate.judge(self.metric, original, answers, final, self.wish.demand)
-        found.verdict, found.needed = judged.verdict, judged.needed
-        if judged.verdict is Verdict.MET:
-            found.chosen = chosen
-            found.reason = f"{chosen.reason}; {judged.reason} on {judged.rows} rows that the search never saw"
-        else:
-            chosen.accepted = False
-            chosen.reason = f"final set: {judged.reason}"
-            found.reason = f"{chosen.id} ({chosen.recipe.title}) {judged.verdict}: {judged.reason}"
-
-    def _merit(self, trial: Trial) -> tuple[float, ...]:
-        """What is asked for first, the rest for breaking ties: so the chosen trial is always on the front."""
-        standing_of = standing(trial, self.metric)
-        return standing_of[::-1] if self.wish.objective == "size" else standing_of
-
-    def _leave(self) -> str:
-        why = profiles.why(self.found.profile, tried=any(trial.claim == "slower" for trial in self.found.trials))
-        unsure = [trial for trial in self.found.trials if trial.claim == "inconclusive"]
-        if unsure:
-            return f"leave it as it is: {unsure[0].reason}; run it again on a quieter machine"
-        timed = [trial for trial in self.found.trials if trial.ratio is not None and trial.claim is not None]
-        if not timed:
-            return f"leave it as it is: no trial passed; {why}"
-        best = max(timed, key=lambda trial: trial.ratio.mid if trial.ratio else 0.0)
-        return f"leave it as it is: the best trial that passed, {best.recipe.title}, is {best.reason}; {why}"
 
 
 def _fidelity(trial: Trial) -> float:

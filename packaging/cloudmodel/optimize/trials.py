@@ -8,7 +8,7 @@ from typing import Any, Literal
 from cloudmodel.optimize import front
 from cloudmodel.optimize.bounds import Interval
 from cloudmodel.optimize.gate import Demand, Judged, Verdict
-from cloudmodel.optimize.measure import Effort, Measured
+from cloudmodel.optimize.measure import LOOK, Effort, Measured
 from cloudmodel.optimize.metrics import Metric
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.workshop import Made
@@ -37,6 +37,17 @@ class Trial:
         return self.made is not None and not self.reason
 
 
+@dataclass(frozen=True)
+class Early:
+    """The first trial that passed the selection set and was measured: `after` seconds of search, its ratio and the
+    noise floor of that short run."""
+
+    id: str
+    after: float
+    ratio: Interval
+    floor: Interval
+
+
 @dataclass
 class Found:
     """What a search found. `metric` and `judged` of the chosen trial, and the original's `metric`, are of the final
@@ -49,6 +60,7 @@ class Found:
     needed: int | None = None
     metric: float = 0.0
     measured: Measured | None = None
+    early: Early | None = None
     sensitivity: list[dict[str, Any]] = field(default_factory=list)
     profile: list[dict[str, Any]] = field(default_factory=list)
 
@@ -65,6 +77,7 @@ class Wish:
     training: tuple[Recipe, ...] = ()
     budget: float = 300.0
     effort: Effort = field(default_factory=Effort)
+    look: Effort = LOOK
 
 
 def said(ratio: Interval) -> str:
