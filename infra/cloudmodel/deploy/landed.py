@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isclose
 from typing import Any
 
@@ -93,12 +94,14 @@ class Proof:
             return [], ["what the endpoint serves was not looked at: the stack's credentials are pulumi-aws's own"]
         found: list[Untrue] = []
         unseen: list[str] = []
+        models = {str(each.outputs.get("name")): each for each in _live(state, MODEL)}
+        configurations = {str(each.outputs.get("name")): each for each in _live(state, CONFIGURATION)}
         for entry in _endpoints(state):
             live = self._ask("describe_endpoint", EndpointName=entry.id)
             if live is None:
                 unseen.append(f"what {entry.id} serves could not be looked at: it cannot be described")
                 continue
-            found += self._described(entry, live, state)
+            found += self._described(entry, live, configurations, models)
         return found, unseen
 
     def instances(self, state: State) -> dict[str, int]:
@@ -109,11 +112,17 @@ class Proof:
             each["VariantName"]: each["DesiredInstanceCount"] for each in variants if "DesiredInstanceCount" in each
         }
 
-    def _described(self, entry: Resource, live: Mapping[str, Any], state: State) -> Iterator[Untrue]:
+    def _described(
+        self,
+        entry: Resource,
+        live: Mapping[str, Any],
+        configurations: Mapping[str, Resource],
+        models: Mapping[str, Resource],
+    ) -> Iterator[Untrue]:
         def untrue(property: str, wanted: Any, seen: Any, what: str) -> Untrue:
             return Untrue(entry.urn, entry.id, property, wanted, seen, what)
 
-        wanted = entry.outputs.get("endpointConfigName")
+        wanted = str(entry.outputs.get("endpointConfigName"))
         serves, status = live.get("EndpointConfigName"), live.get("EndpointStatus")
         if status != "InService" or serves != wanted:
             why = live.get("FailureReason") or f"it is {status}"
@@ -121,46 +130,46 @@ class Proof:
             property, said, seen = ("configuration", wanted, serves) if other else ("status", "InService", status)
             yield untrue(property, said, seen, f"serves {serves or 'nothing'}, not {wanted}: {why}")
             return
-        models = {str(each.outputs.get("name")): plain(each.inputs) for each in _live(state, MODEL)}
+        configuration = configurations.get(wanted)
+        if configuration is None:
+            return
         shown = {each["VariantName"]: each for each in live.get("ProductionVariants") or ()}
         images = {
             name: [image.get("SpecifiedImage") for image in each.get("DeployedImages") or ()]
             for name, each in shown.items()
         }
-        for configuration in _live(state, CONFIGURATION):
-            if configuration.outputs.get("name") != wanted:
+        told = self._ask("describe_endpoint_config", EndpointConfigName=wanted) or {}
+        served = {each["VariantName"]: each.get("ModelName") for each in told.get("ProductionVariants") or ()}
+        for variant in plain(configuration.inputs).get("productionVariants") or ():
+            name, model = variant.get("variantName"), variant.get("modelName")
+            if told and served.get(name) != model:
+                yield untrue("model", model, served.get(name), f"serves {served.get(name)} in {name}, not {model}")
                 continue
-            told = self._ask("describe_endpoint_config", EndpointConfigName=wanted) or {}
-            served = {each["VariantName"]: each.get("ModelName") for each in told.get("ProductionVariants") or ()}
-            for variant in plain(configuration.inputs).get("productionVariants") or ():
-                name, model = variant.get("variantName"), variant.get("modelName")
-                if told and served.get(name) != model:
-                    yield untrue("model", model, served.get(name), f"serves {served.get(name)} in {name}, not {model}")
-                    continue
-                weight, moved = variant.get("initialVariantWeight"), (shown.get(name) or {}).get("CurrentWeight")
-                if (
-                    len(shown) > 1
-                    and moved is not None
-                    and weight is not None
-                    and not isclose(moved, weight, rel_tol=FLOAT32)
-                ):
-                    yield untrue(
-                        WEIGHT, weight, moved, f"gives {name} the weight {moved:g}, not {weight:g}: somebody moved it"
-                    )
-                container = (models.get(model) or {}).get("primaryContainer") or {}
-                image, deployed = container.get("image"), images.get(name) or []
-                if container and deployed and image not in deployed:
-                    runs = ", ".join(deployed)
-                    yield untrue("image", image, runs, f"runs the image {runs}, not {image}")
-                described = self._ask("describe_model", ModelName=model) if container else None
-                has = (described or {}).get("PrimaryContainer") or {}
-                for what, said, seen in (
-                    ("image", container.get("image"), has.get("Image")),
-                    ("data", container.get("modelDataUrl"), has.get("ModelDataUrl")),
-                    ("data", _planned_prefix(container), _served_prefix(has)),
-                ):
-                    if has and said and seen != said:
-                        yield untrue(what, said, seen, f"has the model {model} with the {what} {seen}, not {said}")
+            weight, moved = variant.get("initialVariantWeight"), (shown.get(name) or {}).get("CurrentWeight")
+            if (
+                len(shown) > 1
+                and moved is not None
+                and weight is not None
+                and not isclose(moved, weight, rel_tol=FLOAT32)
+            ):
+                yield untrue(
+                    WEIGHT, weight, moved, f"gives {name} the weight {moved:g}, not {weight:g}: somebody moved it"
+                )
+            planned = plain(models[model].inputs) if model in models else {}
+            container = planned.get("primaryContainer") or {}
+            image, deployed = container.get("image"), images.get(name) or []
+            if container and deployed and image not in deployed:
+                runs = ", ".join(deployed)
+                yield untrue("image", image, runs, f"runs the image {runs}, not {image}")
+            described = self._ask("describe_model", ModelName=model) if container else None
+            has = (described or {}).get("PrimaryContainer") or {}
+            for what, asked, given in (
+                ("image", container.get("image"), has.get("Image")),
+                ("data", container.get("modelDataUrl"), has.get("ModelDataUrl")),
+                ("data", _askedprefix(container), _served_prefix(has)),
+            ):
+                if has and asked and given != asked:
+                    yield untrue(what, asked, given, f"has the model {model} with the {what} {given}, not {asked}")
 
     def _require_golden(self, state: State) -> Iterator[str]:
         """The sample of each bundle that the stack's outputs name, sent to the variant that serves it; yields what
@@ -240,7 +249,7 @@ class Proof:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            answer: dict[str, Any] = getattr(self._client("sagemaker"), call)(**parameters)
+            answer: dict[str, Any] = getattr(self._sagemaker, call)(**parameters)
         except ClientError as error:
             if "Could not find" in str(error) and call == "describe_endpoint":
                 return {"EndpointStatus": "gone"}
@@ -248,6 +257,11 @@ class Proof:
         except BotoCoreError:
             return None
         return answer
+
+    @cached_property
+    def _sagemaker(self) -> Any:
+        """One client for all that is asked: making one costs more than the call."""
+        return self._client("sagemaker")
 
     def _client(self, service: str) -> Any:
         import boto3
@@ -270,7 +284,7 @@ def _endpoints(state: State) -> list[Resource]:
     return list(_live(state, ENDPOINT))
 
 
-def _planned_prefix(container: Mapping[str, Any]) -> str | None:
+def _askedprefix(container: Mapping[str, Any]) -> str | None:
     """Where a large bundle's files lie, as the state has it (`program/aws/endpoint.py`)."""
     sources: Sequence[Mapping[str, Any]] = (container.get("modelDataSource") or {}).get("s3DataSources") or ({},)
     prefix: str | None = sources[0].get("s3Uri")
