@@ -166,7 +166,7 @@ class Proof:
             for what, asked, given in (
                 ("image", container.get("image"), has.get("Image")),
                 ("data", container.get("modelDataUrl"), has.get("ModelDataUrl")),
-                ("data", _askedprefix(container), _served_prefix(has)),
+                ("data", _planned_prefix(container), _served_prefix(has)),
             ):
                 if has and asked and given != asked:
                     yield untrue(what, asked, given, f"has the model {model} with the {what} {given}, not {asked}")
@@ -284,7 +284,7 @@ def _endpoints(state: State) -> list[Resource]:
     return list(_live(state, ENDPOINT))
 
 
-def _askedprefix(container: Mapping[str, Any]) -> str | None:
+def _planned_prefix(container: Mapping[str, Any]) -> str | None:
     """Where a large bundle's files lie, as the state has it (`program/aws/endpoint.py`)."""
     sources: Sequence[Mapping[str, Any]] = (container.get("modelDataSource") or {}).get("s3DataSources") or ({},)
     prefix: str | None = sources[0].get("s3Uri")
