@@ -64,12 +64,6 @@ def test_every_technique_of_the_table_is_one(name: str) -> None:
     assert recipe.step(name).values() == found.parameters()
 
 
-def test_what_is_deliberately_not_offered_says_why() -> None:
-    with pytest.raises(UsageError, match="tf-mot is not offered") as raised:
-        recipe.step("tf-mot")
-    assert "refuses Keras 3" in str(raised.value.hint)
-
-
 def test_steps_that_train_are_read_without_the_libraries_that_they_need() -> None:
     steps = recipe.parse([{"technique": "prune", "ratio": 0.25}, {"technique": "static-int8"}]).steps
     assert steps[0].values().model_dump()["ratio"] == 0.25

@@ -8,6 +8,7 @@ EXTRAS = {
     "torch": ("torch", "torch_pruning", "safetensors"),
     "sklearn": ("sklearn", "skl2onnx"),
     "keras": ("keras", "tensorflow", "h5py", "tf2onnx"),
+    "tf-mot": ("tensorflow_model_optimization", "tf_keras", "tensorflow", "h5py", "tf2onnx"),
     "huggingface": ("transformers", "tokenizers", "torch", "safetensors"),
 }
 

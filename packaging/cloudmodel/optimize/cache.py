@@ -19,7 +19,8 @@ from typing import Any
 
 from cloudmodel.core import files
 
-PACKAGES = ("cloudmodel", "numpy", "onnx", "onnx-ir", "onnxoptimizer", "onnxruntime", "onnxscript", "onnxslim", "torch",
+PACKAGES = ("cloudmodel", "keras", "numpy", "onnx", "onnx-ir", "onnxoptimizer", "onnxruntime", "onnxscript", "onnxslim",
+            "tensorflow", "tensorflow-cpu", "tensorflow-model-optimization", "tf-keras", "tf2onnx", "torch",
             "torch-pruning")  # fmt: skip
 FACTS = "trial.json"
 

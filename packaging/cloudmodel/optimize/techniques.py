@@ -21,6 +21,7 @@ TECHNIQUES: Mapping[str, str] = {
     "weight-only": "quantize.weight_only:WeightOnly",
     "torch-dynamic-int8": "quantize.torch_dynamic:TorchDynamicInt8",
     "keras-quantize": "quantize.keras_int8:KerasInt8",
+    "tf-mot": "quantize.tf_mot:TfMot",
     "prune": "prune.structured:Prune",
     "magnitude-prune": "prune.magnitude:MagnitudePrune",
     "prune-trees": "prune.trees:PruneTrees",
@@ -28,17 +29,12 @@ TECHNIQUES: Mapping[str, str] = {
 }
 """A technique's name -> `module:Class` below `cloudmodel.optimize`."""
 
-NOT_OFFERED: Mapping[str, str] = {
-    "tf-mot": "TF-MOT refuses Keras 3 models (it takes tf-keras ones only); give a PyTorch factory to prune, or use"
-    " static-int8",
-}
-"""Techniques that are known and deliberately not done: see docs/decisions/2026-11-25-training.md."""
+TRAINS = frozenset({"distill", "magnitude-prune", "prune", "prune-trees", "tf-mot"})
+"""Techniques that learn from optimize.train: it decides their bytes."""
 
 
 def find(name: str, *, where: str | None = None) -> Technique:
     """The technique that a recipe calls `name`. Raises UsageError naming the nearest one."""
-    if name in NOT_OFFERED:
-        raise UsageError(f"{name} is not offered", where=where, hint=NOT_OFFERED[name])
     if name not in TECHNIQUES:
         near = " or ".join(get_close_matches(name, TECHNIQUES))
         raise UsageError(

@@ -25,7 +25,7 @@ from cloudmodel.optimize.quantize.calibration import CACHE_VARIABLE
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.sets import Sets
 from cloudmodel.optimize.technique import Artifact, Material
-from cloudmodel.optimize.techniques import find
+from cloudmodel.optimize.techniques import TRAINS, find
 
 THROUGHPUT_BATCH = 32
 TRAINING = ("prune", "distill")
@@ -79,7 +79,7 @@ class Workshop:
 
     def key(self, recipe: Recipe) -> str:
         """What decides the bytes of a trial: model, recipe, the rows that it uses, seed and versions."""
-        trains = any(find(step.technique).family in TRAINING for step in recipe.steps)
+        trains = any(step.technique in TRAINS for step in recipe.steps)
         rows = dict(self.digests) if trains else {"calibration": self.digests["calibration"]}
         more = [self.material.metric] if trains else []
         return key_of(self.sha256, recipe.as_json(), rows, self.material.seed, versions(), *more)
