@@ -1,8 +1,9 @@
 """Some tests need a program that is no Python package. Where there is none they are left out, and one line a marker
-says how many: never silently."""
+says how many: never silently. Where `CLOUDMODEL_EVERY_TEST` is set, as in `.ci/run`, none may be left out."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -15,15 +16,20 @@ from terraform import VARIABLE, mirror
 NEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "official_engine": (lambda: shutil.which("pulumi"), "no pulumi here (`make engine` builds it with Go)"),
     "actionlint": (lambda: shutil.which("actionlint"), "no actionlint here (`make actionlint` builds it with Go)"),
+    "java": (lambda: shutil.which("java"), "no Java here, which TorchServe runs on"),
     "terraform": (mirror, f"no terraform here, or {VARIABLE} names no mirror that holds its AWS provider"),
 }
 """By marker: what finds the program, and what is said where there is none."""
+EVERY = "CLOUDMODEL_EVERY_TEST"
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure() -> None:
     # What a shell starts in the background ignores Ctrl-C and hands that on: tests that press it would wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    lacking = [f"{marker}: {told}" for marker, (finds, told) in NEEDS.items() if not finds()]
+    if lacking and os.environ.get(EVERY):
+        raise pytest.UsageError(f"{EVERY} is set, and these tests would be left out:\n" + "\n".join(lacking))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,7 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
+    told = getattr(node, "workeroutput", {}).get("left_out")
+    if told is not None:  # a worker that crashed tells nothing; all others tell the same
+        node.config.stash[LEFT_OUT] = told
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -28,6 +28,7 @@ import pytest
 import onnx_models
 import served_models
 
+pytestmark = pytest.mark.java
 DEADLINE = 180.0
 
 
