@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import queue
+import re
+import socket
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -208,6 +214,64 @@ def test_what_an_endpoint_answers_is_counted_and_moves_alarms(cloud: Any) -> Non
     assert (state(cloud, f"{name}-errors"), state(cloud, f"{name}-latency")) == (OK, OK)
 
 
+class Subscriber:
+    """An address of this machine that hears what a topic posts."""
+
+    def __init__(self) -> None:
+        self.told: queue.Queue[tuple[Any, dict[str, Any]]] = queue.Queue()
+        told = self.told
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.put((self.headers, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def hung() -> Iterator[str]:
+    """An address that takes a connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+def test_topics_post_to_this_machine_and_wait_for_nobody(cloud: Any, hung: str) -> None:
+    sns, name, subscriber = cloud.client("sns"), cloud.name("posts"), Subscriber()
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        dead = f"http://127.0.0.1:{gone.getsockname()[1]}/"
+    queues = f"arn:aws:sqs:{cloud.REGION}:123456789012:{cloud.name('gone')}"
+    for protocol, address in (("sqs", queues), ("http", dead), ("http", hung), ("http", subscriber.url)):
+        sns.subscribe(TopicArn=topic, Protocol=protocol, Endpoint=address)
+    try:
+        sent = sns.publish(TopicArn=topic, Subject="a subject", Message="hello")["MessageId"]
+        headers, said = subscriber.told.get(timeout=60)
+    finally:
+        subscriber.close()
+    assert (said["Type"], said["Message"], said["Subject"]) == ("Notification", "hello", "a subject")
+    assert (headers["x-amz-sns-message-id"], headers["x-amz-sns-topic-arn"]) == (sent, topic)
+    for protocol, address in (
+        ("https", "https://example.com/hook"),
+        ("http", "http://example.com/"),
+        ("http", "http://127.0.0.1@example.com/"),
+        ("http", "http://example.com\\@127.0.0.1/"),
+        ("http", "http://127.0.0.1.example.com/"),
+        ("http", "https://127.0.0.1/"),
+    ):
+        refusal = cloud.refused(sns.subscribe, TopicArn=topic, Protocol=protocol, Endpoint=address)
+        assert refusal["Error"]["Code"] == "InvalidParameter" and "this machine only" in refusal["Error"]["Message"]
+
+
 def test_its_topics_hear_of_each_change_without_anybody_looking(cloud: Any) -> None:
     now = cloud.clock(speed=0)
     cloud.clock(forward=60 - now % 60 + 1)
@@ -217,7 +281,7 @@ def test_its_topics_hear_of_each_change_without_anybody_looking(cloud: Any) -> N
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
 
-    def heard() -> tuple[str, str]:
+    def heard() -> dict[str, Any]:
         found: list[Any] = []
 
         def told() -> bool:
@@ -226,19 +290,69 @@ def test_its_topics_hear_of_each_change_without_anybody_looking(cloud: Any) -> N
 
         cloud.until(told)
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=found[0]["ReceiptHandle"])
-        document = json.loads(json.loads(found[0]["Body"])["Message"])
-        assert (document["AlarmName"], document["Region"]) == (name, "eu-west-1")
+        document: dict[str, Any] = json.loads(json.loads(found[0]["Body"])["Message"])
+        assert (document["AlarmName"], document["Region"]) == (name, "EU (Ireland)")
+        return document
+
+    def moved() -> tuple[str, str]:
+        document = heard()
         return document["OldStateValue"], document["NewStateValue"]
 
     cloud.cloudwatch.put_metric_alarm(
         AlarmName=name, Namespace="Own", MetricName=name, Period=60, Statistic="Sum", EvaluationPeriods=1,
         Threshold=5.0, ComparisonOperator="GreaterThanThreshold", TreatMissingData="notBreaching",
         AlarmActions=[topic, f"{topic}-that-is-gone"], OKActions=[topic],
+        Dimensions=[{"Name": "Host", "Value": "a"}], AlarmDescription="too deep",
     )  # fmt: skip
-    cloud.cloudwatch.put_metric_data(Namespace="Own", MetricData=[{"MetricName": name, "Value": 9.0}])
+    datum = {"MetricName": name, "Value": 9.0, "Dimensions": [{"Name": "Host", "Value": "a"}]}
+    cloud.cloudwatch.put_metric_data(Namespace="Own", MetricData=[datum])
     cloud.clock(forward=60)
-    assert heard() == (NO_DATA, ALARM)
+    document = heard()
+    # A message of CloudWatch's, as people who had one published it, with its names and values in the place of theirs.
+    stamp = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
+    assert stamp.fullmatch(document.pop("StateChangeTime"))
+    assert stamp.fullmatch(document.pop("AlarmConfigurationUpdatedTimestamp"))
+    assert document.pop("NewStateReason")
+    assert document == {
+        "AlarmName": name, "AlarmDescription": "too deep", "AWSAccountId": "123456789012", "NewStateValue": ALARM,
+        "Region": "EU (Ireland)", "AlarmArn": f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}",
+        "OldStateValue": NO_DATA, "OKActions": [topic], "AlarmActions": [topic, f"{topic}-that-is-gone"],
+        "InsufficientDataActions": [],
+        "Trigger": {
+            "MetricName": name, "Namespace": "Own", "StatisticType": "Statistic", "Statistic": "SUM", "Unit": None,
+            "Dimensions": [{"value": "a", "name": "Host"}], "Period": 60, "EvaluationPeriods": 1,
+            "ComparisonOperator": "GreaterThanThreshold", "Threshold": 5.0, "TreatMissingData": "notBreaching",
+            "EvaluateLowSampleCountPercentile": "",
+        },
+    }  # fmt: skip
     cloud.clock(forward=60)
-    assert heard() == (ALARM, OK)
+    assert moved() == (ALARM, OK)
+    metric = {"Namespace": "Own", "MetricName": name, "Dimensions": [{"Name": "Host", "Value": "a"}]}
+    cloud.cloudwatch.put_metric_alarm(
+        AlarmName=name, EvaluationPeriods=3, DatapointsToAlarm=2, Threshold=7.0,
+        ComparisonOperator="GreaterThanThreshold", AlarmActions=[topic],
+        Metrics=[
+            {"Id": "e", "Expression": "FILL(m, 0)", "Label": "depth", "ReturnData": True},
+            {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "p90"}, "ReturnData": False},
+        ],
+    )  # fmt: skip
     cloud.cloudwatch.set_alarm_state(AlarmName=name, StateValue=ALARM, StateReason="a rehearsal")
-    assert heard() == (OK, ALARM)
+    document = heard()
+    assert (document["OldStateValue"], document["NewStateReason"]) == (OK, "a rehearsal")
+    assert document["Trigger"] == {
+        "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "ComparisonOperator": "GreaterThanThreshold",
+        "Threshold": 7.0, "TreatMissingData": "missing", "EvaluateLowSampleCountPercentile": "",
+        "Metrics": [
+            {"Id": "e", "Expression": "FILL(m, 0)", "Label": "depth", "ReturnData": True},
+            {
+                "Id": "m",
+                "MetricStat": {
+                    "Metric": {
+                        "Dimensions": [{"value": "a", "name": "Host"}], "MetricName": name, "Namespace": "Own",
+                    },
+                    "Period": 60, "Stat": "p90",
+                },
+                "ReturnData": False,
+            },
+        ],
+    }  # fmt: skip

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import operator
 import re
+import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +113,10 @@ class Alarms:
         """Judge all alarms of all accounts and regions now."""
         for _, regions in list(cloudwatch_backends.items()):
             for backend in list(regions.values()):
-                self.look(backend)
+                try:
+                    self.look(backend)
+                except Exception:  # the clock goes on for the others
+                    traceback.print_exc(file=sys.stderr)
 
     def hold(self, alarm: Any) -> None:
         """SetAlarmState lasts until CloudWatch looks at the data again."""

@@ -44,6 +44,8 @@ def mend(sagemaker: type, autoscaling: type, cloudwatch: type) -> None:
     from moto.logs.exceptions import ResourceNotFoundException
     from moto.logs.responses import LogsResponse
 
+    from cloudmodel.localaws.outbox import mend_topics
+
     moto.sagemaker.urls.url_paths["{0}/$"] = sagemaker.dispatch  # type: ignore[attr-defined]
     moto.applicationautoscaling.urls.url_paths["{0}/$"] = autoscaling.dispatch  # type: ignore[attr-defined]
     moto.cloudwatch.urls.url_paths["{0}/$"] = cloudwatch.dispatch  # type: ignore[attr-defined]
@@ -66,6 +68,7 @@ def mend(sagemaker: type, autoscaling: type, cloudwatch: type) -> None:
     IAMPolicyStatement.is_action_permitted = is_action_permitted  # type: ignore[method-assign]
 
     mend_identity_providers()
+    mend_topics()
 
     # A log group gets another key, or none. Moto takes a key with a new group only.
     def associate(key: str | None) -> Callable[[Any], str]:
