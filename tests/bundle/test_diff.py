@@ -75,6 +75,6 @@ def test_what_is_no_proof_is_none(before: Manifest, metadata: dict[str, Any]) ->
 
 def test_what_optimize_proved(before: Manifest) -> None:
     interval = {"low": 1.1, "mid": 1.2, "high": 1.3}
-    gate = {"metric": "accuracy", "value": 0.9, "delta": interval, "fidelity": 0.99}
+    gate = {"metric": "accuracy", "value": 0.9, "delta": interval, "fidelity": 0.99, "rows": 898, "confidence": 0.95}
     after = before.model_copy(update={"metadata": {"optimization": {"gate": gate, "latency": {"ratio": interval}}}})
     assert diff(before, after)["optimization"] == {"before": None, "after": {**gate, "latency_ratio": interval}}

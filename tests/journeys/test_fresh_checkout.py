@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from cloud import Cloud
-from cloudmodel.localaws import server
+from repository import STORE, git
 from shell import Shell
-
-STORE = "s3://store/bundles"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A bucket that is not the project's own."""
-    home = tmp_path_factory.mktemp("store")
-    running = server.start(home, region="us-east-1")
-    cloud = Cloud(running.endpoint_url, "us-east-1")
-    cloud.client("s3").create_bucket(Bucket="store")
-    yield cloud
-    server.stop(home)
-
-
-def git(folder: Path, *words: str) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"]
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
 def test_a_clone_deploys_the_pinned_bundle_from_the_store(shell: Shell, store: Cloud) -> None:

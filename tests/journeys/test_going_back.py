@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,18 +131,22 @@ def test_a_rollback_needs_no_program_and_is_a_revision_itself(stack: Shell) -> N
     program = (stack.folder / "__main__.py").read_text()
     (stack.folder / "__main__.py").unlink()
     lock = stack.folder / ".cloudmodel/stacks/local/lock"
-    # A job of another machine that nobody can see any more.
-    dead = replace(me(7, "up"), host="runner-41", owner="ci")
-    assert dead.host != socket.gethostname()
-    lock.write_text(json.dumps(asdict(dead)))
+    # A job of another machine that nobody can see from here: --yes is no word about it, its name is.
+    job = replace(me(7, "up"), host="runner-41", owner="ci")
+    assert job.host != socket.gethostname()
+    lock.write_text(json.dumps(asdict(job)))
+    refused = stack.json("rollback", "--yes", code=16)
+    assert "up by ci on runner-41 (pid" in refused["message"] and ", for " in refused["message"]
+    assert f"cloudmodel state unlock --stack local --id {job.id}" in refused["hint"]
+    # After seven hours no job has credentials any more.
+    lock.write_text(json.dumps(asdict(replace(job, time=(datetime.now(UTC) - timedelta(hours=7)).isoformat()))))
     assert b"no terminal" in stack.run("rollback").stderr
 
     pipeline = {
         "GITHUB_ACTOR": "anna", "GITHUB_SERVER_URL": "https://ci.example", "GITHUB_REPOSITORY": "a/b",
         "GITHUB_RUN_ID": "9", "GITHUB_SHA": "1f" * 20,
     }  # fmt: skip
-    job = Shell(stack.folder, stack.environment | pipeline)
-    done = job.run("rollback", "--yes", "--json", "-m", "bad answers")
+    done = Shell(stack.folder, stack.environment | pipeline).run("rollback", "--yes", "--json", "-m", "bad answers")
     assert done.returncode == 0, done.stderr.decode()
     assert "ci on runner-41" in done.stderr.decode()
     document = json.loads(done.stdout)

@@ -3,12 +3,9 @@ and the local AWS. GitHub itself is stood in for (`actions`); the target is made
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,106 +15,18 @@ from actions import GitHub, Runner, load, serving
 from cloud import Cloud
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import ACCOUNT
-from shell import COMMAND, Shell
+from repository import Repository, git
+from shell import Shell
 
-AWS = f"""config:
-  cloudmodel:target: aws
-  aws:region: us-east-1
-  aws:allowedAccountIds: ["{ACCOUNT}"]
-"""
 PULL = {"event_name": "pull_request", "ref": "refs/pull/1/merge"}
 PUSH = {"event_name": "push", "ref": "refs/heads/main"}
 REPOSITORY = "acme/models"
-SEARCH = "techniques: [graph]"
-"""A search that is over in seconds: graph rewrites change nothing in so small a net."""
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"]
-    return subprocess.run(
-        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-@pytest.fixture
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The bucket that all bundles are shared by."""
-    home = tmp_path_factory.mktemp("store")
-    running = server.start(home, region="us-east-1")
-    cloud = Cloud(running.endpoint_url, "us-east-1")
-    cloud.client("s3").create_bucket(Bucket="store")
-    yield cloud
-    server.stop(home)
-
-
-class Repository:
-    """The origin, with one project of perhaps many, and what people do in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.project = folder / "models" / "digits"
-
-    def commit(self, message: str) -> str:
-        git(self.folder, "add", "--all")
-        git(self.folder, "commit", "-m", message)
-        return git(self.folder, "rev-parse", "HEAD")
-
-    def branch(self, name: str) -> None:
-        git(self.folder, "checkout", "-q", "-B", name, "main")
-
-    def merge(self, branch: str) -> str:
-        """The merge commit that GitHub makes of a pull request; main stays where it is."""
-        git(self.folder, "checkout", "-q", "--detach", "main")
-        git(self.folder, "merge", "-q", "--no-ff", "-m", "merge", branch)
-        merged = git(self.folder, "rev-parse", "HEAD")
-        git(self.folder, "checkout", "-q", branch)
-        return merged
-
-    def squash(self, branch: str) -> str:
-        """Another commit with the same content, on main."""
-        git(self.folder, "checkout", "-q", "main")
-        git(self.folder, "merge", "-q", "--squash", branch)
-        return self.commit("squashed")
-
-    def pin(self, digest: str, more: str = "") -> None:
-        text = AWS.replace("target: aws", "target: local") + f"  cloudmodel:bundle: {digest}\n{more}"
-        (self.project / "Pulumi.prod.yaml").write_text(text)
-
-
-@pytest.fixture
-def repository(shell: Shell) -> Repository:
-    made = Repository(shell.folder / "origin")
-    made.project.parent.mkdir(parents=True)
-    git(made.folder, "init", "-q")
-    assert Shell(made.project.parent, shell.environment).run("init", "digits", "--template", "digits").returncode == 0
-    description = made.project / "cloudmodel.yaml"
-    text = description.read_text().replace("techniques: [quantize]", SEARCH).replace("budget: 2m", "budget: 5s")
-    description.write_text(text + "bundles: s3://store/bundles\n")
-    (made.project / "Pulumi.prod.yaml").write_text(AWS)
-    (made.project / "requirements.txt").write_text("# all is installed here\n")
-    done = Shell(made.project, shell.environment).run("ci", "init", "github", "--stack", "prod")
-    assert done.returncode == 0, done.stderr
-    return made
-
-
-@pytest.fixture
-def environment(shell: Shell, store: Cloud, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What every step sees: no credentials, and Pulumi's command line where its installer would put it."""
-    pulumi = tmp_path / "home" / ".pulumi" / "versions" / version("pulumi") / "bin" / "pulumi"
-    pulumi.parent.mkdir(parents=True)
-    pulumi.write_text(f"#!/bin/sh\necho v{version('pulumi')}\n")
-    pulumi.chmod(0o755)
-    yield {
-        **shell.environment,
-        "HOME": str(tmp_path / "home"),
-        "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
-        "AWS_ENDPOINT_URL_S3": store.endpoint_url,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
 
 
 @pytest.fixture
 def runner(repository: Repository, environment: dict[str, str], tmp_path: Path) -> Iterator[Runner]:
+    done = Shell(repository.project, environment).run("ci", "init", "github", "--stack", "prod")
+    assert done.returncode == 0, done.stderr
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     git(workspace, "init", "-q")
@@ -144,8 +53,7 @@ def test_a_model_goes_from_a_pull_request_to_production(
 
     # A pull request with another model: it is packaged and searched, and the comment says what to pin.
     repository.branch("labels")
-    labels = repository.project / "models" / "labels.txt"
-    labels.write_text(labels.read_text().replace("0", "zero"))
+    repository.name_the_zero()
     repository.commit("name the zero")
     done = runner.run(repository.merge("labels"), pull_request())
     assert done["preview"].ok, done["preview"].log
@@ -199,7 +107,7 @@ def test_a_model_goes_from_a_pull_request_to_production(
     shutil.copytree(runner.workspace / ".git", fork / ".git")
     repository.branch("fork")
     repository.pin(first, "  cloudmodel:instance: ml.c7i.xlarge\n")
-    labels.write_text(labels.read_text().replace("zero", "0"))
+    repository.labels.write_text(repository.labels.read_text().replace("zero", "0"))
     repository.commit("from elsewhere")
     done = replace(runner, workspace=fork).run(repository.merge("fork"), pull_request("mallory/models"))
     assert done["preview"].ok, done["preview"].log

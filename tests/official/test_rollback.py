@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from cloud import ONE_OF_EACH, Cloud
+from cloud import ONE_OF_EACH, Cloud, order_faults
 from cloudmodel.engine.lock import me
+from cloudmodel.localaws.server import status
 from shell import Shell, lines_until
 from traffic import revise
 
 pytestmark = pytest.mark.official_engine
 
-DEAD = replace(me(7, "up"), host="runner-41", owner="ci")
-"""A job of another machine that nobody can see any more."""
+DEAD = replace(me(7, "up"), host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
+"""A job of another machine, which no credentials outlast."""
+CHANGES = ("CreateLogGroup", "PutRetentionPolicy", "DeleteLogGroup", "TagResource", "UntagResource")
 LOGS = """
 import pulumi
 import pulumi_aws as aws
-logs = aws.cloudwatch.LogGroup("logs", retention_in_days={days}, tags={{"revision": "{revision}"}})
+logs = aws.cloudwatch.LogGroup("logs", name="logs", retention_in_days={days}, tags={{"revision": "{revision}"}})
 pulumi.export("revision", "{revision}")
 pulumi.export("token", pulumi.Output.secret("hunter2hunter2"))
 """
@@ -99,6 +101,18 @@ def test_a_state_in_a_bucket_goes_back(make: Callable[..., Shell]) -> None:
     assert told["outputs"] == {"revision": "one", "token": "[secret]"} and retention() == 14
     assert shell.json("drift")["verdict"] == "none"
     assert (newest(shell)["kind"], newest(shell)["result"]) == ("rollback", "succeeded")
+
+    # Its state is lost. The program of what is live, names and tags tell it, and the cloud is only read.
+    program.write_text(LOGS.format(days=14, revision="one"))
+    for each in contents(s3):
+        s3.delete_object(Bucket="state", Key=each["Key"])
+    running = status(shell.folder / ".cloudmodel/local")
+    assert running is not None
+    order_faults(running, *({"service": "logs", "operation": name, "code": "Refused"} for name in CHANGES))
+    assert [urn.rpartition("::")[2] for urn in shell.json("state", "rebuild", "--yes")["found"]] == ["logs"]
+    order_faults(running)
+    assert (newest(shell)["kind"], newest(shell)["message"]) == ("refresh", "rebuild")
+    assert shell.json("preview", "--expect-no-changes")["outputs"]["token"] == "[secret]"
     stored = [s3.get_object(Bucket="state", Key=each["Key"])["Body"].read() for each in contents(s3)]
     assert not any(b"hunter2" in each for each in stored)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 import warnings
@@ -151,8 +152,9 @@ def test_every_call_is_within_the_bounds_of_botocores_models(setup: Setup) -> No
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", setup.bucket)
 
 
-def test_tokens_are_matched_by_audience_and_exact_subject() -> None:
-    """P29: no wildcard, so no other repository, branch or environment."""
+def test_tokens_are_matched_by_audience_and_subject() -> None:
+    """P29: no wildcard, so no other repository, branch or environment; but for GitLab's branches of the very project,
+    which merge requests are planned from: its tokens know no merge request."""
     expected = {
         True: {
             GITHUB: ["repo:acme/digits:environment:production"],
@@ -160,17 +162,29 @@ def test_tokens_are_matched_by_audience_and_exact_subject() -> None:
         },
         False: {
             GITHUB: ["repo:acme/digits:pull_request", "repo:acme/digits:ref:refs/heads/main"],
-            GITLAB: ["project_path:acme/ml/digits:ref_type:branch:ref:main"],
+            GITLAB: ["project_path:acme/ml/digits:ref_type:branch:ref:*"],
         },
     }
     for apply, subjects in expected.items():
         for statement, host in zip(statements(documents.trust(SETUP, apply=apply)), (GITHUB, GITLAB), strict=True):
             assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
             assert statement["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"}
-            assert list(statement["Condition"]) == ["StringEquals"]
-            told = statement["Condition"]["StringEquals"]
-            assert told[f"{host}:sub"] == subjects[host] and "*" not in json.dumps(told)
+            condition = statement["Condition"]
+            like = condition.pop("StringLike", {})
+            assert list(condition) == ["StringEquals"]
+            told = condition["StringEquals"]
+            assert bool(like) == (host == GITLAB and not apply) and "*" not in json.dumps(told)
+            assert (like | told)[f"{host}:sub"] == subjects[host]
             assert told[f"{host}:aud"] == {GITHUB: "sts.amazonaws.com", GITLAB: "https://gitlab.com"}[host]
+    # What IAM's StringLike does with the pattern: any branch, and neither a tag nor another project.
+    (pattern,) = PIPELINES[1].plans
+    for token, taken in (
+        ("project_path:acme/ml/digits:ref_type:branch:ref:feature/labels", True),
+        ("project_path:acme/ml/digits:ref_type:tag:ref:v1", False),
+        ("project_path:mallory/digits:ref_type:branch:ref:main", False),
+        ("project_path:acme/ml/digits-too:ref_type:branch:ref:main", False),
+    ):
+        assert fnmatch.fnmatchcase(token, pattern) == taken
 
 
 @pytest.mark.parametrize(

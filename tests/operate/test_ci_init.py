@@ -88,7 +88,9 @@ WORKFLOWS = ["cloudmodel-digits-dev.eu.yml", "cloudmodel-digits-prod.yml", "clou
 def test_actionlint_finds_nothing(written: Path) -> None:
     files = sorted((written / ".github/workflows").iterdir())
     assert [each.name for each in files] == WORKFLOWS
-    judged("actionlint", "-shellcheck=", "-pyflakes=", *files)
+    # `queue` is younger than the newest actionlint; GitHub's schema, below, knows it and its values.
+    young = 'unexpected key "queue" for "concurrency" section'
+    judged("actionlint", "-shellcheck=", "-pyflakes=", "-ignore", young, *files)
 
 
 def test_the_hosts_own_schemas_take_them(written: Path) -> None:
@@ -153,7 +155,14 @@ def test_jobs_ask_for_the_roles_and_tokens_that_bootstrap_trusts(written: Path) 
     )
     assert gitlab["digits prod apply"]["variables"]["AWS_ROLE_ARN"] == trusted["apply"]["role"]
     assert gitlab[".cloudmodel-digits-prod-reads"]["variables"]["AWS_ROLE_ARN"] == trusted["plan"]["role"]
-    assert gitlab["digits prod preview"]["extends"] == ".cloudmodel-digits-prod", "no role for a source branch"
+    assert gitlab["digits prod preview"]["extends"] == [
+        ".cloudmodel-digits-prod-reads",
+        ".cloudmodel-digits-prod-preview",
+    ]
+    assert trusted["plan"]["subjects"] == ["project_path:acme/models:ref_type:branch:ref:*"]
+    assert trusted["apply"]["subjects"] == ["project_path:acme/models:ref_type:branch:ref:trunk"]
+    fork = gitlab["digits prod preview of a fork"]
+    assert fork["extends"] == [".cloudmodel-digits-prod", ".cloudmodel-digits-prod-preview"], "a fork has no role"
     for name in ("plan", "apply", "drift"):
         assert '$CI_COMMIT_BRANCH == "trunk"' in gitlab[f"digits prod {name}"]["rules"][0]["if"]
 
@@ -161,13 +170,23 @@ def test_jobs_ask_for_the_roles_and_tokens_that_bootstrap_trusts(written: Path) 
 def test_one_group_a_stack_and_nothing_cancels_an_apply(written: Path) -> None:
     groups = set()
     for name in WORKFLOWS:
-        concurrency = load(written / ".github/workflows" / name)["concurrency"]
-        assert concurrency["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
-        groups.add(concurrency["group"])
+        workflow = load(written / ".github/workflows" / name)
+        concurrency = workflow["concurrency"]
+        # `max`: what waits is not replaced by what comes later, as it would be without it.
+        assert "cancel-in-progress" not in concurrency and concurrency["queue"] == "max"
+        stack, of_a_pull_request = concurrency["group"].split("${{ ")
+        assert of_a_pull_request == "github.event_name == 'pull_request' && format('-{0}', github.run_id) || '' }}"
+        groups.add(stack)
+        assert [job for job, each in workflow["jobs"].items() if "concurrency" in each] == ["preview"]
     assert len(groups) == 3
     jobs = [yaml.load(each.read_text(), Loader) for each in (written / ".gitlab/cloudmodel").iterdir()]
     applies = [job for file in jobs for name, job in file.items() if name.endswith(" apply")]
     assert len({job["resource_group"] for job in applies}) == 3
+    for file in jobs:
+        (apply,), (drift,) = (
+            [job for name, job in file.items() if name.endswith(kind)] for kind in (" apply", " drift")
+        )
+        assert drift["resource_group"] == apply["resource_group"]
     assert {job["interruptible"] for job in applies} == {False}
     assert {job["when"] for each in applies for job in each["rules"]} == {"manual"}
     names = [name for file in jobs for name in file]
@@ -181,7 +200,12 @@ def test_a_job_outlasts_the_endpoint_and_its_credentials_outlast_the_job(make: M
     slow, quick = (load_stack(found, name, pinned=False) for name in ("prod", "plain"))
     assert apply_seconds(quick) >= READY_SECONDS + GONE_SECONDS
     assert apply_seconds(slow) > 9000 + GONE_SECONDS, "ten steps of 15 minutes"
-    assert apply_seconds(slow) <= goals.APPLY_SECONDS
+    slowest = (
+        "  cloudmodel:rollout: {strategy: rolling, step: 5, bake: 630}\n  cloudmodel:scaling: {min: 20, max: 40}\n"
+    )
+    slowest += "  cloudmodel:timeouts: {startup: 3600, download: 3600}\n"
+    longest = load_stack(load_project(make(stack="long", more=slowest, said=SEARCHES)), "long", pinned=False)
+    assert apply_seconds(slow) < apply_seconds(longest) <= goals.APPLY_SECONDS, "the settings allow no longer one"
     assert init(project, "github") == 0 and init(plain, "github", stack="plain") == 0
     jobs = load(tmp_path / ".github/workflows/cloudmodel-digits-prod.yml")["jobs"]
     assert jobs["apply"]["timeout-minutes"] * 60 >= apply_seconds(slow)

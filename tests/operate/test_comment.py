@@ -17,9 +17,12 @@ from cloudmodel.operate.pipeline.comment import LONGEST, comment, marker
 OLD, NEW = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 INTERVAL = {"low": 1.5, "mid": 1.55, "high": 1.6}
 DELTA = "-0.0010 [-0.0040, +0.0020]"
+FIDELITY = "fidelity 0.9987 (share of rows below it 0.00 % [0.00, 0.33])"
+"""Of 898 rows none was worse: at 95 % at most 1 - 0.05^(1/898) are."""
+SMALLER = "size 89,028 → 29,657 bytes (-66.7 %)"
 PROOF = {
     "metric": "accuracy", "value": 0.99, "delta": {"low": -0.004, "mid": -0.001, "high": 0.002}, "fidelity": 0.9987,
-    "latency_ratio": INTERVAL,
+    "rows": 898, "confidence": 0.95, "latency_ratio": INTERVAL,
 }  # fmt: skip
 CHANGES: dict[str, Any] = {
     "primaryContainer.environment": {
@@ -72,10 +75,11 @@ def diff() -> dict[str, Any]:
 def optimize() -> dict[str, Any]:
     trial = {
         "id": "t1", "title": "static-int8", "metric_delta": PROOF["delta"], "fidelity": 0.9987, "size_bytes": 29_657,
-        "latency_ratio": INTERVAL,
+        "latency_ratio": INTERVAL, "data": "final",
     }  # fmt: skip
     return {
         "schema": "cloudmodel.optimize/1", "metric": "accuracy", "baseline": {"size_bytes": 89_028},
+        "demand": {"confidence": 0.95}, "sets": {"final": 898},
         "trials": [trial], "chosen": "t1", "reason": "1.55 times as fast", "bundle": NEW,
     }  # fmt: skip
 
@@ -105,7 +109,7 @@ def told(tmp_path: Path) -> Callable[..., str]:
     def write(*found: Any) -> str:
         files = []
         for number, each in enumerate(found):
-            name = str(each.get("schema", number)).partition("/")[0].removeprefix("cloudmodel.")
+            name = str(each.get("file") or each.get("schema", number)).partition("/")[0].removeprefix("cloudmodel.")
             files.append(tmp_path / f"{name}.json")
             files[-1].write_text(json.dumps(each))
         return comment("digits", "prod", documents.read(files), "https://github.com/acme/digits/actions/runs/7")
@@ -129,15 +133,16 @@ def test_verdict_and_totals_come_first_and_then_what_a_reviewer_asks(told: Calla
     wanted = [
         "- **delete** `aws:s3:Bucket` `bucket`: every object in it is lost",
         f"- bundle `{OLD}` → `{NEW}`",
-        "- size 89,028 → 29,657 bytes (-66.7 %)",
+        f"- {SMALLER}",
         "- callers: **breaking**",
         "- **not signed any more**",
         "    - `input` `image` `dtype`: `float32` → `int8` (**breaking**)",
         "- precision `float32` 100.0 % → `int8` 95.0 %, `float32` 5.0 %",
-        f"- proven after: `accuracy` 0.9900, change {DELTA}, fidelity 0.9987, 1.55 [1.5, 1.6] times as fast",
+        f"- proven after: `accuracy` 0.9900, change {DELTA}, {FIDELITY}, 1.55 [1.5, 1.6] times as fast",
         "- `labels`: `labels.txt` → `null`",
         "- files: removed `labels.txt`; changed `model.onnx`",
         "- `1.55 times as fast`",
+        f"- `static-int8`: 1.55 [1.5, 1.6] times as fast, `accuracy` {DELTA}, {FIDELITY}, {SMALLER}",
         f"cloudmodel:bundle: {NEW}",
         "- `the fleet may shrink to one instance`",
         "! update aws:sagemaker:Model model",
@@ -166,6 +171,18 @@ def test_no_change_drift_a_refusal_and_a_command_that_wrote_nothing(told: Callab
     assert "next: cloudmodel optimize" in refused and "1: its command wrote no document" in refused
 
 
+def test_a_bundle_is_proposed_where_the_next_job_can_have_it(told: Callable[..., str]) -> None:
+    made = {"schema": "cloudmodel.package/1", "bundle": "/b/sha256/b.tar.gz", "digest": NEW, "size_bytes": 1}
+    assert f"cloudmodel:bundle: {NEW}" in told(preview(), made) and "--push" not in told(preview(), made)
+    large = made | {"bundle": "/b/sha256/b"}
+    assert f"put it into the store from a machine that may write there, `cloudmodel package --push {NEW}`" in told(
+        large
+    )
+    for code, proposed in ((15, True), (2, False)):  # a gate that was not met leaves the model as it is
+        text = told(preview(), made, error() | {"code": code, "file": "optimize"})
+        assert ("cloudmodel:bundle" in text, f"**`optimize` failed** (exit code {code})" in text) == (proposed, True)
+
+
 def leaves(node: Any, plant: Callable[[str], str], key: str = "") -> Any:
     """`node` with every text of it planted, but for what says which kind of document it is."""
     if isinstance(node, dict):
@@ -181,17 +198,21 @@ def leaves(node: Any, plant: Callable[[str], str], key: str = "") -> Any:
 KEYS = {key for each in everything() for key in json.dumps(each).split('"')} - set(CHANGES)
 """Names that the documents' own form gives; all others are somebody's."""
 
+BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
+"""A line of a key, as PEM has them."""
 FORMED = [
     "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
     "glpat-abcdefghij0123456789", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "https://user:hunter2hunter2@host/",
-    "password=hunter2hunter2", "-----BEGIN RSA PRIVATE KEY-----",
+    "password=hunter2hunter2", f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n{BODY[:20]}\n-----END RSA PRIVATE KEY-----",
+    f"-----BEGIN PRIVATE KEY-----\n{BODY}", BODY,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("secret", FORMED)
 def test_what_has_the_form_of_a_secret_is_masked_wherever_it_stands(told: Callable[..., str], secret: str) -> None:
     text = told(*(leaves(each, lambda word: f"{word} {secret}") for each in everything()))
-    assert secret not in text and "hunter2" not in text
+    assert secret not in text and "hunter2" not in text and not any(line in text for line in secret.splitlines())
+    assert BODY[:20] not in text
     assert text.count("[masked]") > 20
 
 
@@ -210,6 +231,16 @@ def test_no_value_is_told_and_one_of_an_environment_nowhere_at_all(told: Callabl
     text = told(planned, failed, found)
     assert canary not in text
     assert "it said [masked] in the log" in text and "the container printed [masked]" in text
+
+
+def test_a_short_value_is_masked_where_it_stands_alone_and_hides_nothing_else(told: Callable[..., str]) -> None:
+    planned = preview()
+    environment = {"PIN": "4711", "CODE": 90125, "WORD": "update", "KIND": "bucket", "ON": "true", "PEM": f"a\n{BODY}"}
+    planned["steps"][0]["changes"]["primaryContainer.environment"]["new"] = environment
+    planned["warnings"] = ["pin 4711, code 90125 and pin=4711; true; 147110 rows", f"it read {BODY[:64]}"]
+    text = told(planned)
+    assert "`pin [masked], code [masked] and pin=[masked]; true; 147110 rows`" in text and BODY not in text
+    assert "! update aws:sagemaker:Model model" in text and "`aws:s3:Bucket`" in text, "what the comment is about stays"
 
 
 HOSTILE = [

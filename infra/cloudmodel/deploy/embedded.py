@@ -44,14 +44,11 @@ from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.localaws import server as localaws
 from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.provider.cloud import Heard
-from cloudmodel.provider.finding import FindingProvider
 from cloudmodel.provider.provider import AwsProvider
 from cloudmodel.settings.model import Local, Project, StackSettings
 
 PRIVATE = ".cloudmodel"
 PARALLEL = 8
-PASSING = frozenset({"commit"})
-"""The tags of a revision that say who made it, not what it is."""
 OFFLINE = f"planned without credentials, in the local AWS's account: names that hold {ACCOUNT} hold yours on AWS"
 
 
@@ -214,8 +211,7 @@ class EmbeddedEngine:
             empty = State(self._project.pulumi_name, self._stack)
             with self._session(empty, options, events, bound=False) as session:
                 url = session.cloud.endpoint_url
-                finding = replace(session.run, providers=lambda _: FindingProvider(url, PASSING))
-                found = rebuild.rebuilt(finding, empty, session.events, self._stopped)
+                found = rebuild.rebuilt(session.run, url, empty, session.events, self._stopped)
                 put(canonical(found.state))
                 self._cloud.remember(session.cloud.instance_id)
             return found

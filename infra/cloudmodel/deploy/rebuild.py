@@ -12,9 +12,12 @@ from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Events
 from cloudmodel.engine.values import plain
+from cloudmodel.provider.finding import FindingProvider
 
 CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
 ENDPOINT = "aws:sagemaker/endpoint:Endpoint"
+PASSING = frozenset({"commit"})
+"""The tags of a revision that say who made it, not what it is."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,14 @@ class Rebuilt:
     strays: tuple[str, ...]
 
 
-def rebuilt(run: engine.Run, empty: State, events: Events, stop: threading.Event) -> Rebuilt:
-    """The state that `run`'s program has in the cloud; nothing is changed there, and nothing is written.
+def rebuilt(run: engine.Run, url: str | None, empty: State, events: Events, stop: threading.Event) -> Rebuilt:
+    """The state that `run`'s program has in the cloud at `url` (None: AWS); nothing is changed there, and nothing is
+    written.
 
-    `run` must be on a provider that finds (`provider.finding`). The program is previewed on `empty`; what was found
-    is then read, so that the state says what stands and not what is wanted: the next plan shows the difference.
-    Raises the error of either run.
+    The program is previewed on `empty` by a provider that finds; what was found is then read, so that the state says
+    what stands and not what is wanted: the next plan shows the difference. Raises the error of either run.
     """
+    run = replace(run, providers=lambda _: FindingProvider(url, PASSING))
     planned = engine.preview(run, empty, events, stop=stop).raise_error()
     recorder = MemoryRecorder(planned.state)
     missing = _without_what_is_not_there(recorder)

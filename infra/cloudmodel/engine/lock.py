@@ -44,7 +44,15 @@ class Owner:
         """`up by anna on build-7 (pid 4711), for 12 s`."""
         if self.id == UNREADABLE:
             return "an unreadable lock file"
-        return f"{self.operation} by {self.owner} on {self.host} (pid {self.pid}), {_age(self.time)}"
+        return f"{self.operation} by {self.owner} on {self.host} (pid {self.pid}), {_age(self.held)}"
+
+    @property
+    def held(self) -> float | None:
+        """Seconds since the lock was taken; None where it does not say when."""
+        try:
+            return (datetime.now(UTC) - datetime.fromisoformat(self.time)).total_seconds()
+        except (ValueError, TypeError):
+            return None
 
     @property
     def lives(self) -> bool:
@@ -264,11 +272,10 @@ def _generation(gate: int) -> int:
     return int(content) if content.isdigit() else 0
 
 
-def _age(time: str) -> str:
-    try:
-        seconds = int((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
-    except (ValueError, TypeError):
+def _age(held: float | None) -> str:
+    if held is None:
         return "for an unknown time"
+    seconds = int(held)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"for {seconds // size} {unit}"

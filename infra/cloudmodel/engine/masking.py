@@ -34,7 +34,7 @@ class Masker:
 
     def add(self, value: Any) -> None:
         """Remember `value` itself, and every text or number in it, as secret."""
-        texts = {form for node in nodes(plain(value)) for form in _forms(node)}
+        texts = {form for node in nodes(plain(value)) for form in forms(node)}
         with self._lock:
             if not texts <= self._texts:
                 self._texts |= texts
@@ -62,7 +62,8 @@ class Masker:
         return value
 
 
-def _forms(node: Any) -> Iterator[str]:
+def forms(node: Any) -> Iterator[str]:
+    """A secret as it may stand in a text: whole, each longer line of it, and as JSON, Python and addresses quote it."""
     if isinstance(node, bool) or not isinstance(node, str | int | float):
         return
     text = str(node)

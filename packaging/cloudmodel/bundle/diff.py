@@ -30,6 +30,8 @@ class _Proof(_Checked):
     value: Number
     delta: _Interval
     fidelity: Number | None = None
+    rows: Annotated[int, Field(gt=0)] | None = None
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
     latency_ratio: _Interval
 
 
@@ -39,7 +41,8 @@ def diff(before: Manifest, after: Manifest) -> dict[str, Any]:
     `signature`: `[{side, name, change, before, after, breaking}]`, `change` one of `added`, `removed`, `dtype`,
     `shape`, `order`. `files` and `versions`: `{added, removed, changed}` with names. `facts`: `{key: {before, after}}`
     of what differs among name, task, format, layout, labels, scan, source. `optimization`: `{before, after}`, each
-    `{metric, value, delta, fidelity, latency_ratio}` as `optimize` proved it against its own original, or null.
+    `{metric, value, delta, fidelity, rows, confidence, latency_ratio}` as `optimize` proved it against its own original
+    on so many rows, or null.
     """
     return {
         "signature": [*_tensors("input", before.signature, after.signature),

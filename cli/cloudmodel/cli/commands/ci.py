@@ -71,6 +71,8 @@ def init(context: Context, host: str, stack: str | None, yes: bool, environment:
         say(f"write into .gitlab-ci.yml:\n    include:\n      - local: {INCLUDED}")
     say(f"next:\n    {next_}")
     say(f"    let the environment {environment} be deployed to from {branch} only, and by approval of reviewers")
+    if host == "gitlab":
+        say("    let no fork run pipelines here: ci_allow_fork_pipelines_to_run_in_parent_project=false (projects API)")
 
 
 @options.verb("comment", group=command, exits=(6,))

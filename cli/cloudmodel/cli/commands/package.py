@@ -85,18 +85,21 @@ def command(
 
 
 def _push(context: Context, project: Project, reference: str, *, alone: bool) -> None:
-    """Put a bundle that was made before where `bundles` says, with its signature."""
+    """Put a bundle that was made before (an archive, or a large one's folder) where `bundles` says, with its
+    signature."""
     from cloudmodel.bundle.archive import verify
     from cloudmodel.cli import bundles
     from cloudmodel.cli.output import emit, say
     from cloudmodel.core.errors import UsageError
 
     archive, signature = bundles.find_signed(context, reference)
-    if not alone or archive.is_dir():
+    if not alone or bundles.digest_of(archive) is None:
         raise UsageError(
-            "a bundle that is made already is pushed, and only as an archive",
+            "a bundle that is made already is pushed as it was made, and not unpacked"
+            if alone
+            else "a bundle that is made already is pushed, and nothing else",
             where=reference,
-            hint=f"cloudmodel package --push {reference}" if not alone else "cloudmodel package --push DIGEST",
+            hint="cloudmodel package --push DIGEST" if alone else f"cloudmodel package --push {reference}",
         )
     manifest = verify(archive)
     shared = bundles.store(project, shared=True)

@@ -24,9 +24,10 @@ def command(
 ) -> None:
     """Show what going back changes, ask, and do it. The project's program is not run.
 
-    It needs the stack's state, its settings file and the bundle store; without a terminal --yes. A lock whose holder
-    cannot be seen to live is explained, and broken with --yes. What the program would change forward again is what
-    the next `preview` shows: pin the bundle that is to stay.
+    It needs the stack's state, its settings file and the bundle store; without a terminal --yes. The lock of a run that
+    has ended, or that is older than any job may be, is explained, and broken with --yes; another is broken by its name
+    (`state unlock --id`). What the program would change forward again is what the next `preview` shows: pin the bundle
+    that is to stay.
     """
     from cloudmodel.cli import plan, running
     from cloudmodel.cli.output import emit, note, say
@@ -62,21 +63,31 @@ def command(
 
 
 def _free(opened: OpenStack, *, yes: bool) -> None:
-    """Break a lock whose holder is not seen to live. Raises StackLocked where it is, or where nobody said --yes."""
+    """Break the lock of a run that is over. Raises StackLocked where it may live, or where nobody said --yes.
+
+    It is over where its process has ended, or where it is older than the credentials of any job: bootstrap's role ends
+    them, and no stack's settings let an apply last as long.
+    """
     from cloudmodel.cli.output import note
     from cloudmodel.core.errors import StackLocked
+    from cloudmodel.engine.lock import has_ended
+    from cloudmodel.operate.bootstrap.goals import APPLY_SECONDS
 
     holder = opened.engine.holder()
     if holder is None:
         return
-    if holder.lives or not yes:
+    over = has_ended(holder) or (holder.held or 0) > APPLY_SECONDS
+    if not over or not yes:
+        named = f"cloudmodel state unlock --stack {opened.name} --id {holder.id}"
         raise StackLocked(
             f"the stack {opened.name} is locked: {holder.describe()}",
             where=f"stack {opened.name}",
             hint="wait for it"
             if holder.lives
-            else f"if that run is dead: cloudmodel rollback --stack {opened.name} --yes",
+            else f"that run is over: cloudmodel rollback --stack {opened.name} --yes"
+            if over
+            else f"wait for it; if that job has ended: {named}, then the same command again",
             runbook="stuck-lock",
         )
-    note(f"the lock of a run that cannot be seen to live is broken: {holder.describe()}", fg="yellow")
+    note(f"the lock of a run that is over is broken: {holder.describe()}", fg="yellow")
     opened.engine.cancel()

@@ -20,7 +20,7 @@ from typing import Any
 from pulumi.automation import CommandError
 from pulumi.automation.errors import StackNotFoundError
 
-from cloudmodel.core.errors import StateCorrupt, Unsupported
+from cloudmodel.core.errors import StateCorrupt
 from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import account, sealed
 from cloudmodel.deploy.binding import Binding
@@ -35,7 +35,7 @@ from cloudmodel.deploy.official.session import Program, Session
 from cloudmodel.deploy.official.stack import OpenStack, Workspace
 from cloudmodel.deploy.official.unfinished import FilePlace, Place, Unfinished
 from cloudmodel.deploy.outcome import Outcome
-from cloudmodel.deploy.rebuild import Rebuilt
+from cloudmodel.deploy.rebuild import Rebuilt, rebuilt
 from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
 from cloudmodel.deploy.surroundings import (
     RememberedCloud,
@@ -223,11 +223,19 @@ class OfficialEngine:
                 stack.take(deployment)
 
     def rebuild_state(self, options: Options, events: Events) -> Rebuilt:
-        raise Unsupported(
-            "the official engine does not make a state anew",
-            where=f"stack {self._name}",
-            hint="put back an earlier version of the state's object: the bucket that `bootstrap` made keeps them",
-        )
+        with self._locked("rebuild"), self._session(options, events) as session, self._explaining():
+            program, folder = script(self._project.folder), self._project.folder
+            run = replace(
+                rollback.run_of(session.stack, session.project, session.cloud, parallel=options.parallel or PARALLEL),
+                program=program, secret_keys=self._settings.secret_keys, folder=folder,
+            )  # fmt: skip
+            url = session.cloud.endpoint_url if session.cloud else None
+            found = rebuilt(run, url, State(session.project, self._name), session.events, self._stopped)
+            rollback.put(session.stack, found.state, self._secrets)
+            # Pulumi's own provider reads everything once more, and the rebuild is in its history.
+            result = session.change(session.stack.refresh, refreshed=True, message="rebuild")
+            self._done(session, result, options)
+            return found
 
     def verify_state(self) -> tuple[str, ...]:
         return integrity.check(self._recorded())

@@ -5,6 +5,8 @@ Judged in the tests by AWS's own list of actions, resources and condition keys, 
 
 from __future__ import annotations
 
+from typing import Any
+
 from cloudmodel.operate.bootstrap.changes import KEY_CHANGES, serving, storage
 from cloudmodel.operate.bootstrap.permissions import LOGS, allow, reads, s3
 from cloudmodel.operate.bootstrap.setup import AUDIENCES, Setup
@@ -12,23 +14,24 @@ from cloudmodel.program.policies import document
 
 
 def trust(setup: Setup, *, apply: bool) -> str:
-    """Who may take a role: jobs of the named pipelines by their exact subject; without one, whom the account allows."""
+    """Who may take a role: jobs of the named pipelines by their subject, exactly but for the branches that may plan on
+    GitLab; without a pipeline, whom the account allows."""
     if not setup.pipelines:
         root = {"AWS": setup.arn("iam", "root", region="")}
         return document({"Sid": "Account", "Effect": "Allow", "Principal": root, "Action": "sts:AssumeRole"})
     statements = []
     for each in setup.pipelines:
-        exactly = {
-            f"{each.host}:aud": AUDIENCES[each.host],
-            f"{each.host}:sub": list(each.applies if apply else each.plans),
-        }
+        audience, subjects = AUDIENCES[each.host], list(each.applies if apply else each.plans)
+        by = "StringLike" if any("*" in subject for subject in subjects) else "StringEquals"
+        condition: dict[str, dict[str, Any]] = {"StringEquals": {f"{each.host}:aud": audience}}
+        condition.setdefault(by, {})[f"{each.host}:sub"] = subjects
         statements.append(
             {
                 "Sid": "".join(filter(str.isalnum, each.host.title())),
                 "Effect": "Allow",
                 "Principal": {"Federated": setup.arn("iam", f"oidc-provider/{each.host}", region="")},
                 "Action": "sts:AssumeRoleWithWebIdentity",
-                "Condition": {"StringEquals": exactly},
+                "Condition": condition,
             }
         )
     return document(*statements)

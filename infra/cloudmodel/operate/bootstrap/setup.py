@@ -36,10 +36,10 @@ class Pipeline:
     @property
     def plans(self) -> tuple[str, ...]:
         """The subjects that may plan: pull requests and the branch itself. GitLab's tokens of merge requests name the
-        source branch, which may be any: those jobs plan with `preview --offline`, without credentials."""
+        source branch, which may be any of this very project; a fork is another project."""
         if self.host == GITHUB:
             return (f"repo:{self.repository}:pull_request", f"repo:{self.repository}:ref:refs/heads/{self.branch}")
-        return (f"project_path:{self.repository}:ref_type:branch:ref:{self.branch}",)
+        return (f"project_path:{self.repository}:ref_type:branch:ref:*",)
 
     @property
     def applies(self) -> tuple[str, ...]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from cloudmodel.core.naming import DIGEST
 from cloudmodel.engine.urn import short_type
 from cloudmodel.operate.pipeline.canaries import KEYED
 from cloudmodel.operate.pipeline.documents import (
@@ -20,20 +19,17 @@ from cloudmodel.operate.pipeline.documents import (
     Difference,
     Drifted,
     Failed,
-    Interval,
-    Packaged,
     Plan,
-    Proof,
     Said,
     Search,
     Step,
+    of,
 )
-from cloudmodel.operate.pipeline.markdown import block, code, cut, folded
+from cloudmodel.operate.pipeline.markdown import PART, block, code, cut, folded
+from cloudmodel.operate.pipeline.model import difference, proposal, search
 
 LONGEST = 64_000
 """Bytes. GitHub takes 65,536 characters of a comment, GitLab a million."""
-PART = 8_000
-"""Bytes of each part but the resources, which take what is left."""
 AROUND = 1_000
 """Bytes around the resources: fences (a line has at most that many backticks), summary, fold."""
 SIGNS = {
@@ -53,7 +49,6 @@ LOST = {
 """What nobody can bring back, by the type of what is deleted or replaced."""
 WORDS = {"add": "added", "delete": "removed", "update": "changed"}
 INSTANCE = re.compile(r"ml\.[a-z0-9-]{1,20}\.[a-z0-9-]{1,20}|\[(?:secret|unknown)\]")
-Kind = TypeVar("Kind")
 
 
 def marker(project: str, stack: str) -> str:
@@ -63,19 +58,19 @@ def marker(project: str, stack: str) -> str:
 
 def comment(project: str, stack: str, said: Sequence[Said], address: str = "") -> str:
     """The comment as Markdown of at most LONGEST bytes; `address` is that of the pipeline's run."""
-    plans, failures = list(_each(said, Plan)), [each for each in said if isinstance(each.document, Failed)]
+    plans, failures = list(of(said, Plan)), [each for each in said if isinstance(each.document, Failed)]
     steps = [step for plan in plans for step in plan.steps]
     lost = list(_lost(steps))
     parts = [
         f"#### cloudmodel {code(f'{project}/{stack}')}",
-        _verdict(plans, failures, list(_each(said, Difference)), list(_each(said, Drifted)), lost),
+        _verdict(plans, failures, list(of(said, Difference)), list(of(said, Drifted)), lost),
         *(_where(plan) for plan in plans[:1]),
         *(_failure(each.name, each.document) for each in failures[:2] if isinstance(each.document, Failed)),
         _part("Irreversible", lost),
-        *(_part("Model", list(_model(each))) for each in list(_each(said, Difference))[:1]),
-        _part("Optimization", [line for each in _each(said, Search) for line in _search(each)]),
-        _proposal(stack, said, plans),
-        _part("Drift", [line for each in _each(said, Drifted) for line in _drift(each)]),
+        *(_part("Model", list(difference(each))) for each in list(of(said, Difference))[:1]),
+        _part("Optimization", [line for each in of(said, Search) for line in search(each)]),
+        proposal(stack, said, plans),
+        _part("Drift", [line for each in of(said, Drifted) for line in _drift(each)]),
         _part("Warnings", [f"- {code(text)}" for text in _warnings(said)]),
         f"[The run that wrote this]({address})" if re.fullmatch(r"https?://[\w./:%-]+", address) else "",
     ]
@@ -86,10 +81,6 @@ def comment(project: str, stack: str, said: Sequence[Said], address: str = "") -
     if resources:
         told.append(folded(f"Resources: {_totals(plans)}", block(resources, max(room, 0), "diff")))
     return "\n\n".join([first, *told]) + "\n"
-
-
-def _each(said: Iterable[Said], kind: type[Kind]) -> Iterator[Kind]:
-    return (each.document for each in said if isinstance(each.document, kind))
 
 
 def _part(title: str, lines: Sequence[str]) -> str:
@@ -151,70 +142,6 @@ def _lost(steps: Iterable[Step]) -> Iterator[str]:
             yield f"- **{step.op}** {code(short_type(step.type))} {code(step.name)}: {LOST[step.type]}"
 
 
-def _model(found: Difference) -> Iterator[str]:
-    yield f"- bundle {code(found.before.digest or 'unpacked')} → {code(found.after.digest or 'unpacked')}"
-    yield f"- size {_sizes(found.before.size_bytes, found.after.size_bytes)}"
-    yield f"- callers: {'**breaking**' if found.breaking else 'compatible'}"
-    if found.before.signed != found.after.signed:
-        yield f"- {'signed now' if found.after.signed else '**not signed any more**'}"
-    for each in found.signature:
-        mark = "**breaking**" if each.breaking else "compatible"
-        what = f"{code(each.side)} {code(each.name)} {code(each.change)}" if each.name else code(each.change)
-        yield f"    - {what}: {code(_short(each.before))} → {code(_short(each.after))} ({mark})"
-    if found.precision:
-        yield f"- precision {_shares(found.precision.before)} → {_shares(found.precision.after)}"
-    for label, proof in (("before", found.optimization.before), ("after", found.optimization.after)):
-        if proof:
-            yield f"- proven {label}: {_proof(proof)}"
-    for key, pair in found.facts.items():
-        yield f"- {code(key)}: {code(_short(pair.before))} → {code(_short(pair.after))}"
-    for title, names in (("files", found.files), ("versions", found.versions)):
-        told = [
-            f"{kind} {', '.join(map(code, listed[:20]))}{' …' if len(listed) > 20 else ''}"
-            for kind, listed in (("added", names.added), ("removed", names.removed), ("changed", names.changed))
-            if listed
-        ]
-        yield f"- {title}: {'; '.join(told) or 'the same'}"
-
-
-def _proof(proof: Proof) -> str:
-    """The numbers of a bundle against its own original."""
-    fidelity = "" if proof.fidelity is None else f", fidelity {proof.fidelity:.4f}"
-    return (
-        f"{code(proof.metric)} {proof.value:.4f}, change {_interval(proof.delta, '+.4f')}{fidelity}, "
-        f"{_interval(proof.latency_ratio, '.3g')} times as fast"
-    )
-
-
-def _search(found: Search) -> Iterator[str]:
-    yield f"- {code(found.reason)}"
-    for trial in found.trials:
-        if trial.id == found.chosen and trial.latency_ratio and trial.metric_delta and trial.size_bytes is not None:
-            fidelity = "" if trial.fidelity is None else f", fidelity {trial.fidelity:.4f}"
-            yield (
-                f"- {code(trial.title)}: {_interval(trial.latency_ratio, '.3g')} times as fast, {code(found.metric)} "
-                f"{_interval(trial.metric_delta, '+.4f')}{fidelity}, "
-                f"size {_sizes(found.baseline.size_bytes, trial.size_bytes)}"
-            )
-
-
-def _proposal(stack: str, said: Sequence[Said], plans: Sequence[Plan]) -> str:
-    """What to commit so that the model of this change is deployed, where something else is pinned."""
-    made = [each.bundle for each in _each(said, Search)] + [each.digest for each in _each(said, Packaged)]
-    digest = next((each for each in made if each and DIGEST.fullmatch(each)), None)
-    if digest is None or any(digest in _served(plan.outputs) for plan in plans):
-        return ""
-    line = block([f"cloudmodel:bundle: {digest}"], PART, "yaml")
-    return f"This model is not what the stack pins. To deploy it, write into {code(f'Pulumi.{stack}.yaml')}:\n\n{line}"
-
-
-def _served(outputs: Mapping[str, Any]) -> set[str]:
-    """The bundles that a stack's outputs name: the first variant's, and all where it lists several."""
-    listed = outputs.get("variants")
-    variants = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-    return {str(each.get("bundle_digest")) for each in (outputs, *variants)}
-
-
 def _drift(found: Drifted) -> Iterator[str]:
     for each in found.infrastructure:
         yield f"- {code(str(each.get('urn', '')).rsplit('::', 1)[-1])}: {code(each.get('property', ''))}"
@@ -261,23 +188,3 @@ def _value(value: Any) -> str:
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     return value if isinstance(value, str) and INSTANCE.fullmatch(value) else ""
-
-
-def _interval(found: Interval, form: str) -> str:
-    return f"{found.mid:{form}} [{found.low:{form}}, {found.high:{form}}]"
-
-
-def _sizes(before: int, after: int) -> str:
-    share = f" ({100 * (after - before) / before:+.1f} %)" if before and before != after else ""
-    return f"{before:,} → {after:,} bytes{share}"
-
-
-def _shares(found: Mapping[str, float] | None) -> str:
-    if not found:
-        return "unknown"
-    ordered = sorted(found.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{code(name)} {100 * share:.1f} %" for name, share in ordered[:8])
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

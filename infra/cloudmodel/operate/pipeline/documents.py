@@ -7,16 +7,17 @@ never to be believed.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cloudmodel.operate.pipeline.canaries import masked
 
 LARGEST = 64 << 20
+Kind = TypeVar("Kind")
 
 
 class Part(BaseModel):
@@ -88,12 +89,14 @@ class Names(Part):
 
 
 class Proof(Part):
-    """What `optimize` proved of a bundle against its own original."""
+    """What `optimize` proved of a bundle against its own original, on how many rows and at what confidence."""
 
     metric: str
     value: float
     delta: Interval
     fidelity: float | None
+    rows: int | None = None
+    confidence: float | None = None
     latency_ratio: Interval
 
 
@@ -124,8 +127,11 @@ class Difference(Part):
 
 
 class Trial(Part):
+    """`data` names the set that its numbers are of."""
+
     id: str
     title: str
+    data: str | None = None
     metric_delta: Interval | None
     fidelity: float | None
     size_bytes: int | None
@@ -136,10 +142,16 @@ class Baseline(Part):
     size_bytes: int
 
 
+class Demand(Part):
+    confidence: float
+
+
 class Search(Part):
-    """`optimize`."""
+    """`optimize`. `sets` has the rows of each set of data."""
 
     metric: str
+    demand: Demand | None = None
+    sets: dict[str, Any] = {}
     baseline: Baseline
     trials: tuple[Trial, ...]
     chosen: str | None
@@ -148,8 +160,9 @@ class Search(Part):
 
 
 class Packaged(Part):
-    """`package`."""
+    """`package`. `bundle` is the path of an archive, or of a large bundle's folder."""
 
+    bundle: str
     digest: str
     size_bytes: int
 
@@ -190,6 +203,11 @@ class Said:
 
     name: str
     document: Document | None
+
+
+def of(said: Iterable[Said], kind: type[Kind]) -> Iterator[Kind]:
+    """The documents of one kind."""
+    return (each.document for each in said if isinstance(each.document, kind))
 
 
 def read(paths: Sequence[Path]) -> list[Said]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from cloudmodel.core.errors import UsageError
 from cloudmodel.core.naming import short_hash
 from cloudmodel.operate.bootstrap import advice
-from cloudmodel.operate.bootstrap.goals import APPLY_SECONDS
 from cloudmodel.operate.bootstrap.setup import AUDIENCES, Setup, pipeline
 from cloudmodel.program.aws.rollout import MARGIN, longest
 from cloudmodel.provider.sagemaker import GONE_SECONDS, READY_SECONDS
@@ -121,10 +120,10 @@ def facts(project: Project, settings: StackSettings, root: Path, host: str, *, e
 
 def apply_seconds(settings: StackSettings) -> int:
     """How long an apply may take: an endpoint that comes up or is updated as slowly as it may, one that goes, and
-    everything else. Never longer than the apply role's credentials hold."""
+    everything else. The settings' own limits keep it below what the apply role's credentials hold, APPLY_SECONDS."""
     container = (settings.timeouts.startup or 0) + (settings.timeouts.download or 0) + STARTUP
     endpoint = max(READY_SECONDS, longest(settings.rollout) + MARGIN, container)
-    return min(int(endpoint + GONE_SECONDS) + AROUND, APPLY_SECONDS)
+    return int(endpoint + GONE_SECONDS) + AROUND
 
 
 def _minutes(budget: str) -> int:

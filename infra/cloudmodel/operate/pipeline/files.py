@@ -36,6 +36,8 @@ ACTIONS: Mapping[str, str] = {
 """By commit, as their repositories' tags named them in 2026-11."""
 HEAD = re.compile(rb"# Written by cloudmodel ci init; changed by hand where the rest is not sha256:([0-9a-f]{64})\n")
 INCLUDED = ".gitlab/cloudmodel/*.yml"
+DAYS = {"bundle_days": 90, "plan_days": 30}
+"""How long artifacts are kept: a bundle until a pull request pins it, a plan longer than it may be applied."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,18 @@ def pipeline_files(host: str, facts: Facts, root: Path) -> list[File]:
 
 
 def _rendered(template: str, facts: Facts) -> bytes:
-    text = (files("cloudmodel.operate.pipeline") / "templates" / template).read_text("utf-8")
     named = {name: getattr(facts, name) for name in (*Facts.__dataclass_fields__, "group", "prefix", "apply_seconds")}
-    return _environment().from_string(text).render(**named, actions=ACTIONS, python=PYTHON).encode()
+    return _environment().get_template(template).render(**named, **DAYS, actions=ACTIONS, python=PYTHON).encode()
 
 
 @cache
 def _environment() -> Environment:
     """Marks of our own: `{{` and `{%` are the hosts'. A missing name is an error; what is filled in was checked."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+    folder = files("cloudmodel.operate.pipeline") / "templates"
     made = Environment(  # noqa: S701  (no HTML)
+        loader=FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
         variable_start_string="<<",
         variable_end_string=">>",
         block_start_string="<%",

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 BACKTICKS = re.compile("`+")
+PART = 8_000
+"""Bytes of each part of a comment but the resources, which take what is left."""
 WIDEST = 400
 """Characters of one line of a stranger's."""
 
