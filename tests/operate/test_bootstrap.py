@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from moto.iam.access_control import IAMPolicy
 
 from cloud import Cloud
 from cloudmodel.cli.main import answer
@@ -20,7 +23,7 @@ from cloudmodel.core.resource import UNKNOWN
 from cloudmodel.localaws import server
 from cloudmodel.localaws.constraints import violations
 from cloudmodel.localaws.identity import ACCOUNT, Running
-from cloudmodel.operate.bootstrap import carry_out, documents, goals
+from cloudmodel.operate.bootstrap import carry_out, documents, goals, neighbours
 from cloudmodel.operate.bootstrap.setup import GITHUB, GITLAB, Setup, pipeline
 from cloudmodel.provider.provider import AwsProvider
 from cloudmodel.settings.model import Existing
@@ -222,6 +225,58 @@ def test_nothing_that_bootstrap_made_is_within_reach_of_a_stacks_apply() -> None
     assert denied[0]["Resource"] == KEY and "kms:ScheduleKeyDeletion" in denied[0]["Action"]
 
 
+def project(prefix: str, name: str) -> Setup:
+    return replace(SETUP, project=name, existing=Existing(name_prefix=prefix) if prefix else Existing())
+
+
+def reached(role: Setup, other: Setup) -> set[str]:
+    """The kinds of named things of `other`'s stacks that the apply role of `role` may change, as moto's evaluation of
+    policies has it, where every condition is met."""
+    name, region = f"{other.stem}-prod", other.region
+    named = {
+        "s3:DeleteBucket": f"arn:aws:s3:::{name}-{ACCOUNT}-{region}",
+        "s3:PutObject": f"arn:aws:s3:::{name}-{ACCOUNT}-{region}/bundles/x",
+        "iam:DeleteRole": other.arn("iam", f"role/{name}", region=""),
+        "iam:PassRole": other.arn("iam", f"role/{name}", region=""),
+        "sagemaker:DeleteModel": other.arn("sagemaker", f"model/{name}-0123456789ab"),
+        "sagemaker:UpdateEndpoint": other.arn("sagemaker", f"endpoint/{name}"),
+        "sagemaker:DeleteEndpointConfig": other.arn("sagemaker", f"endpoint-config/{name}-0123456789ab"),
+        "cloudwatch:DeleteAlarms": other.arn("cloudwatch", f"alarm:{name}-errors"),
+        "cloudwatch:DeleteDashboards": other.arn("cloudwatch", f"dashboard/{name}", region=""),
+        "logs:DeleteLogGroup": other.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{name}"),
+        "sns:DeleteTopic": other.arn("sns", name),
+        "kms:DeleteAlias": other.arn("kms", f"alias/{name}"),
+    }
+    free = [
+        {key: value for key, value in each.items() if key != "Condition"}
+        for part in documents.apply_changes(role).values()
+        for each in statements(part)
+        if each["Sid"] not in BY_TAGS
+    ]
+    policy = IAMPolicy(json.dumps({"Version": "2012-10-17", "Statement": free}))
+    return {action for action, arn in named.items() if policy.is_action_permitted(action, arn).name == "PERMITTED"}
+
+
+BY_TAGS = {"KeyOfAnAlias"}
+"""Statements about what has no name of its own: the tags of its key tell whose an alias is."""
+STEMS = st.tuples(st.sampled_from(["", "acme-", "a-"]), st.from_regex(r"[a-c]-?[a-c0-9]?(-v2)?", fullmatch=True))
+
+
+@given(STEMS, STEMS)
+@example(("", "digits"), ("", "digits-v2"))
+@example(("", "digits"), ("", "digits2"))
+@example(("acme-", "digits"), ("", "acme"))
+def test_roles_reach_another_projects_things_only_where_bootstrap_refuses_the_pair(
+    one: tuple[str, str], two: tuple[str, str]
+) -> None:
+    ours, theirs = (project(*each) for each in (one, two))
+    assert len(reached(ours, ours)) == 12
+    if neighbours.overlap(ours.stem, theirs.stem):
+        assert reached(ours, theirs) | reached(theirs, ours)
+    elif ours.stem != theirs.stem:
+        assert reached(ours, theirs) | reached(theirs, ours) == set()
+
+
 @pytest.mark.parametrize("project", ["cloudmodel", "cloudmodel-apply"])
 def test_a_project_named_as_what_bootstrap_makes_is_refused(project: str) -> None:
     with pytest.raises(UsageError, match="bootstrap's own"):
@@ -302,6 +357,26 @@ def test_another_projects_things_are_left_alone(running: Running, provider: AwsP
     client.delete_role(RoleName=other.own("plan"))
     steps = {step.name: str(step.op) for step in carry_out.apply(provider, other, lambda step: None)}
     assert steps[GITHUB] == "same" and steps["key"] == "same" and steps["apply-role"] == "create"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name", "other"), [("", "digits-v2", "digits"), ("", "dig", "dig-its"), ("digits-", "v2", "digits")]
+)
+def test_a_project_whose_names_begin_as_another_ones_is_refused_before_anything_is_made(
+    provider: AwsProvider, running: Running, prefix: str, name: str, other: str
+) -> None:
+    iam, theirs = Cloud(running.endpoint_url, REGION).client("iam"), replace(SETUP, project=other, region="us-east-1")
+    iam.create_role(
+        RoleName=theirs.own("apply"),
+        AssumeRolePolicyDocument=documents.trust(theirs, apply=True),
+        Tags=[{"Key": key, "Value": value} for key, value in theirs.tags.items()],
+    )
+    try:
+        with pytest.raises(UsageError, match=f"the roles of {other}") as refused:
+            carry_out.plan(provider, project(prefix, name))
+        assert "name_prefix" in str(refused.value.hint)
+    finally:
+        iam.delete_role(RoleName=theirs.own("apply"))
 
 
 def test_an_identity_provider_of_the_account_that_lacks_the_audience_is_named(

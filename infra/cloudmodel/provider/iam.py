@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloudmodel.core.resource import Live, Properties, ResourceFailure
@@ -176,4 +178,44 @@ class RolePolicyAttachment(Managed):
         return f"{inputs['role']}/{inputs['policyArn']}"
 
 
+def roles(cloud: Cloud, arguments: Properties) -> Properties:
+    """The roles of the account whose names a regular expression finds."""
+    wanted, prefix = arguments.get("nameRegex") or "", arguments.get("pathPrefix") or "/"
+    found = sorted(
+        (each["RoleName"], each["Arn"])
+        for each in cloud.pages("iam", "list_roles", "Roles", PathPrefix=prefix)
+        if re.search(wanted, each["RoleName"])
+    )
+    return {
+        "arns": [arn for _, arn in found],
+        "id": cloud.region,
+        "names": [name for name, _ in found],
+        "nameRegex": arguments.get("nameRegex"),
+        "pathPrefix": arguments.get("pathPrefix"),
+    }
+
+
+def role(cloud: Cloud, arguments: Properties) -> Properties:
+    """One role, with its tags."""
+    found = cloud.call("iam", "get_role", RoleName=arguments["name"])["Role"]
+    return {
+        "arn": found["Arn"],
+        "assumeRolePolicy": dumped(found["AssumeRolePolicyDocument"]),
+        "createDate": found["CreateDate"].isoformat(),
+        "description": found.get("Description", ""),
+        "id": found["RoleName"],
+        "maxSessionDuration": found.get("MaxSessionDuration"),
+        "name": found["RoleName"],
+        "path": found["Path"],
+        "permissionsBoundary": found.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
+        "roleLastUseds": [],
+        "tags": tags.IAM_ROLE.read(found.get("Tags")) or {},
+        "uniqueId": found["RoleId"],
+    }
+
+
 TYPES = (Role(), RolePolicy(), RolePolicyAttachment())
+FUNCTIONS: Mapping[str, Callable[[Cloud, Properties], Properties]] = {
+    "aws:iam/getRole:getRole": role,
+    "aws:iam/getRoles:getRoles": roles,
+}

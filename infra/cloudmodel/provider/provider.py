@@ -49,7 +49,11 @@ MANAGED: Mapping[str, Managed] = {
     for service in (s3, kms, iam, iam_account, sagemaker, autoscaling, cloudwatch, logs, sns, ec2)
     for each in service.TYPES
 }
-FUNCTIONS: Mapping[str, Callable[[Cloud, Properties], Properties]] = {**sts.FUNCTIONS, **ec2.FUNCTIONS}
+FUNCTIONS: Mapping[str, Callable[[Cloud, Properties], Properties]] = {
+    **sts.FUNCTIONS,
+    **ec2.FUNCTIONS,
+    **iam.FUNCTIONS,
+}
 
 
 class AwsProvider:

@@ -17,7 +17,7 @@ from cloudmodel.deploy.account import REFUSED
 from cloudmodel.engine.diff import described
 from cloudmodel.engine.state import Resource
 from cloudmodel.engine.step import Op, Step
-from cloudmodel.operate.bootstrap import goals
+from cloudmodel.operate.bootstrap import goals, neighbours
 from cloudmodel.operate.bootstrap.goals import Goal
 from cloudmodel.operate.bootstrap.setup import Setup
 
@@ -44,7 +44,7 @@ def apply(provider: Provider, setup: Setup, tell: Tell) -> tuple[Step, ...]:
     """Make and change what is not so yet, in order; `tell` hears each step after it. Run again it does nothing.
 
     Raises OperationFailed with what failed (what was made before stands, and is found again), CredentialsMissing, and
-    UsageError where something of that name is not ours.
+    UsageError where something of that name is not ours, or another project's names begin as this one's.
     """
 
     def carry_out(looked: Looked) -> Live | None:
@@ -63,6 +63,7 @@ def apply(provider: Provider, setup: Setup, tell: Tell) -> tuple[Step, ...]:
 
 def _looked(provider: Provider, setup: Setup, act: Callable[[Looked], Live | None]) -> Iterator[Looked]:
     """Every goal with its step; `act` answers what stands after it. The key's ARN is what the others wait for."""
+    _guarded(f"the roles of account {setup.account}", lambda: neighbours.refuse(provider, setup))
     first = _look(provider, setup, goals.key(setup))
     key = _guarded(first.step.urn, partial(act, first))
     yield first

@@ -62,6 +62,8 @@ def storage(setup: Setup) -> list[dict[str, Any]]:
 def serving(setup: Setup) -> list[dict[str, Any]]:
     """Changes of endpoints, and of what scales, watches, shields and shows them."""
     stem = setup.stem
+    # AWS makes up the name of a scalable target: an endpoint's is told from another service's, and no further.
+    targets = setup.arn("application-autoscaling", "scalable-target/*")
     return [
         allow(
             "Serving",
@@ -89,11 +91,11 @@ def serving(setup: Setup) -> list[dict[str, Any]]:
                 "application-autoscaling:PutScalingPolicy",
                 "application-autoscaling:PutScheduledAction",
                 "application-autoscaling:RegisterScalableTarget",
-                "application-autoscaling:TagResource",
-                "application-autoscaling:UntagResource",
             ],
-            setup.arn("application-autoscaling", "scalable-target/*"),
+            targets,
+            StringEquals={"application-autoscaling:service-namespace": "sagemaker"},
         ),
+        allow("ScalingTags", ["application-autoscaling:TagResource", "application-autoscaling:UntagResource"], targets),
         allow(
             "Alarms",
             [
