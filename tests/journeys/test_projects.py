@@ -98,6 +98,12 @@ def test_a_large_bundle_is_served_from_its_files_and_the_shared_ones_are_kept_on
     image = json.dumps({"inputs": {"image": [[[[0.0] * 8] * 8]]}}).encode()
     assert digits.json("invoke", "--input", "-", stdin=image)["status"] == 200
     digits.json("up", "--yes", "--expect-no-changes")
+    with (digits.folder / "cloudmodel.yaml").open("a") as description:
+        description.write("bundles: ../shared\n")
+    assert digits.json("package", "--push", digest)["digest"] == digest
+    assert archive.verify(digits.folder.parent / "shared/sha256" / digest[7:]) == manifest
+    unpacked = digits.json("package", "--push", "unpacked", code=2)
+    assert "not unpacked" in unpacked["message"]
     digits.json("destroy", "--yes")
 
 

@@ -127,6 +127,10 @@ def test_a_stack_lives_in_s3_under_a_kms_key(well: Setting, tmp_path: Path) -> N
     shell.json("state", "import", "--stack", "prod", "--yes", "--file", str(file))
     shell.json("state", "verify", "--stack", "prod")
     shell.json("preview", "--stack", "prod", "--expect-no-changes")
+    well.cloud.client("s3").delete_object(Bucket="state", Key=".pulumi/stacks/digits/prod.json")
+    shell.json("state", "rebuild", "--stack", "prod", "--yes")
+    shell.json("preview", "--stack", "prod", "--expect-no-changes")
+    assert not [key for key, content in well.contents().items() if b"hunter2" in content]
     for reference in exported["deployment"]["resources"]:
         reference.pop("parent", None) if reference["type"].startswith("cm:") else reference.update(urn="broken")
     file.write_text(json.dumps(exported))

@@ -13,6 +13,7 @@ from cloudmodel.engine.values import is_secret, rewritten
 from cloudmodel.settings.model import StackSettings
 
 MADE = "encryptedkey"
+PROVIDERS = "secrets_providers"
 NOTHING = {SIGNATURE: SECRET, "plaintext": "null"}
 
 
@@ -35,7 +36,7 @@ def without_sealed(exported: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises Unsupported for a checkpoint of that kind, which Pulumi does not import.
     """
     latest = exported.get("deployment") or (exported.get("checkpoint") or {}).get("latest") or {}
-    sealed_by = latest.get("secrets_providers") if isinstance(latest, Mapping) else None
+    sealed_by = latest.get(PROVIDERS) if isinstance(latest, Mapping) else None
     if not isinstance(sealed_by, Mapping) or sealed_by.get("type") in (None, "", "passphrase"):
         return exported
     if "deployment" not in exported:
@@ -43,5 +44,5 @@ def without_sealed(exported: Mapping[str, Any]) -> Mapping[str, Any]:
             f"a checkpoint whose secrets are sealed by {sealed_by['type']!r} cannot be imported",
             hint="import what `cloudmodel state export` wrote",
         )
-    others = {name: value for name, value in latest.items() if name != "secrets_providers"}
+    others = {name: value for name, value in latest.items() if name != PROVIDERS}
     return {**exported, "deployment": rewritten(others, lambda node: dict(NOTHING) if is_secret(node) else node)}

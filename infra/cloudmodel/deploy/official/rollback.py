@@ -10,6 +10,7 @@ import threading
 from dataclasses import replace
 
 from cloudmodel.deploy import rollback
+from cloudmodel.deploy.official import cloud_secrets
 from cloudmodel.deploy.official.session import Session
 from cloudmodel.deploy.official.stack import OpenStack
 from cloudmodel.deploy.official.unfinished import Unfinished
@@ -83,8 +84,15 @@ def recovered(stack: OpenStack, left: State, project: str, cloud: Running | None
 
 def put(stack: OpenStack, state: State, secrets: Secrets) -> None:
     """Put `state`, sealed, into the place of Pulumi's own: a document in clear that names no provider of secrets ends
-    the command line in a panic. Raises CommandError."""
-    stack.take(checkpoint.export(replace(state, resources=ordered(state.resources)), secrets))
+    the command line in a panic. What a cloud's key seals is Pulumi's to seal, by the provider that its own state names:
+    there the document is in clear, in a folder of ours alone, as long as Pulumi reads it. Raises CommandError."""
+    state = replace(state, resources=ordered(state.resources))
+    if "://" not in (stack.workspace.secrets_provider or ""):
+        stack.take(checkpoint.export(state, secrets))
+        return
+    document = checkpoint.export(state, secrets, show_secrets=True)
+    provider = stack.export(show_secrets=False)["deployment"][cloud_secrets.PROVIDERS]
+    stack.take({**document, "deployment": {**document["deployment"], cloud_secrets.PROVIDERS: provider}})
 
 
 def settle(session: Session, result: Result, message: str) -> Result:
