@@ -22,6 +22,8 @@ from cloudmodel.localaws.identity import Running
 from cloudmodel.settings.load import load_project, load_stack
 
 CLOUDMODEL = str(Path(sys.executable).parent / "cloudmodel")
+# What is measured is an installed program, whose bytecode pip has written; without it half of a command is compiling.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 PACKAGES = ("pulumi", "pulumi-aws", "boto3", "moto", "onnxruntime", "numpy")
 
 

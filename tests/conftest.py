@@ -25,6 +25,8 @@ LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_configure() -> None:
+    # The tests start a thousand processes: each would compile the whole of cloudmodel again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # What a shell starts in the background ignores Ctrl-C and hands that on: tests that press it would wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     lacking = [f"{marker}: {told}" for marker, (finds, told) in NEEDS.items() if not finds()]

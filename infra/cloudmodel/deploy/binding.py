@@ -61,11 +61,15 @@ class Binding:
 def program_digest(folder: Path) -> str:
     """The sha256 over the project's description and every Python file in it, by name and content."""
     digest = hashlib.sha256()
-    for path in sorted((*folder.glob(PROJECT_FILE), *folder.rglob("*.py"))):
-        relative = path.relative_to(folder)
-        if not IGNORED_FOLDERS.intersection(relative.parts):
-            digest.update(f"{relative}\0{sha256(path)}\0".encode())
+    for path in sources(folder):
+        digest.update(f"{path.relative_to(folder)}\0{sha256(path)}\0".encode())
     return digest.hexdigest()
+
+
+def sources(folder: Path) -> list[Path]:
+    """The project's description and every Python file in it, sorted."""
+    found = sorted((*folder.glob(PROJECT_FILE), *folder.rglob("*.py")))
+    return [path for path in found if not IGNORED_FOLDERS.intersection(path.relative_to(folder).parts)]
 
 
 def settings_digest(settings: StackSettings) -> str:

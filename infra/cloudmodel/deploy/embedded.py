@@ -19,6 +19,7 @@ from cloudmodel.deploy.engines import EMBEDDED, Drift, Options, Update
 from cloudmodel.deploy.landed import Proof
 from cloudmodel.deploy.late import tell_late
 from cloudmodel.deploy.outcome import Outcome
+from cloudmodel.deploy.previewed import Previewed, stands
 from cloudmodel.deploy.surroundings import (
     RememberedCloud,
     begun,
@@ -80,7 +81,7 @@ class EmbeddedEngine:
         self._folder = StackFolder(home, project.pulumi_name, stack, self._secrets)
         self._cloud = RememberedCloud(self._folder.folder)
         self._stopped = threading.Event()
-        self._previewed: tuple[Binding, engine.Plan] | None = None
+        self._previewed: Previewed | None = None
         self._goal: rollback.Goal | None = None
 
     def stop(self) -> None:
@@ -97,7 +98,9 @@ class EmbeddedEngine:
             plan = engine.plan_of(result.steps)
             if ordered:
                 ordered.require_steps(plan)
-            self._previewed = (session.binding, plan) if session.binding else None
+            if session.binding:
+                idle = not session.refresh and stands(result, state, self._project.folder)
+                self._previewed = Previewed(session.binding, plan, tuple(session.warnings), result if idle else None)
             return expected(outcome, options)
 
     def up(self, options: Options, events: Events) -> Outcome:
@@ -106,7 +109,7 @@ class EmbeddedEngine:
             plan = self._plan(session, journal, options)
             if not journal.state.resources:
                 self._cloud.remember(session.cloud.instance_id)
-            result = engine.up(
+            result = self._standing(session, options) or engine.up(
                 session.run, journal, session.events,
                 plan=plan, replace=options.replace, refresh=session.refresh, stop=self._stopped,
             )  # fmt: skip
@@ -335,10 +338,17 @@ class EmbeddedEngine:
             plan.require_steps(engine.plan_of(again.raise_error().steps))
             return plan.steps
         if self._previewed and session.binding:
-            binding, previewed = self._previewed
-            binding.require(session.binding, where=f"stack {self._stack}")
-            return previewed
+            self._previewed.binding.require(session.binding, where=f"stack {self._stack}")
+            return self._previewed.plan
         return None
+
+    def _standing(self, session: _Session, options: Options) -> engine.Result | None:
+        """The result of the preview a moment ago, where it found nothing to do (I9)."""
+        previewed = self._previewed
+        if options.plan or options.replace or session.refresh or previewed is None or previewed.stands is None:
+            return None
+        session.warnings.extend(previewed.warnings)
+        return previewed.stands
 
     def _sealed(self, session: _Session, file: Path) -> sealed.SealedPlan:
         plan = sealed.load(file)
