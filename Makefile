@@ -71,7 +71,8 @@ lock: | $(BIN)/python
 	  --custom-compile-command "make lock" --group build pyproject.toml -o requirements/core.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements/core.txt --group build --group test --extra torch --extra sklearn \
-	  --extra keras --extra tf-mot --extra huggingface --extra signing --no-emit-package triton --no-emit-package tensorflow \
+	  --extra keras --extra tf-mot --extra huggingface --extra text --extra image --extra signing \
+	  --no-emit-package triton --no-emit-package tensorflow \
 	  pyproject.toml -o requirements/test.txt
 
 # Asks terraform's AWS provider again what forces a replacement; review the difference before committing it.

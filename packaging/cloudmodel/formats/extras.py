@@ -6,10 +6,12 @@ from importlib.util import find_spec
 
 EXTRAS = {
     "torch": ("torch", "torch_pruning", "safetensors"),
-    "sklearn": ("sklearn", "skl2onnx"),
+    "sklearn": ("sklearn", "skl2onnx", "skops"),
     "keras": ("keras", "tensorflow", "h5py", "tf2onnx"),
     "tf-mot": ("tensorflow_model_optimization", "tf_keras", "tensorflow", "h5py", "tf2onnx"),
     "huggingface": ("transformers", "tokenizers", "torch", "safetensors"),
+    "text": ("tokenizers",),
+    "image": ("PIL",),
 }
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from cloudmodel.core import files
 from cloudmodel.core.errors import ProjectInvalid
+from cloudmodel.formats.extras import EXTRAS, missing
 from cloudmodel.formats.model import Frozen, Signature
 
 FOLDER = "preprocess"
@@ -22,7 +23,15 @@ TOKENIZER = "tokenizer.json"
 MAX_FILE = 256 << 20
 
 
-class TextSteps(Frozen):
+class _Steps(Frozen):
+    kind: str
+
+    def lacks(self) -> str | None:
+        """What to install for it; None where all is there."""
+        return missing(self.kind) if self.kind in EXTRAS else None
+
+
+class TextSteps(_Steps):
     """A tokenizer (the text of a tokenizer.json) and how its tokens become arrays; a text of more than `max_length`
     tokens is refused. `decode` is the output that holds tokens to be made texts again."""
 
@@ -49,7 +58,7 @@ class TextSteps(Frozen):
                 )
 
 
-class ImageSteps(Frozen):
+class ImageSteps(_Steps):
     """As torchvision does it: `resize` the shorter side, or to [height, width]; cut `crop` [height, width] out of the
     middle; (pixel / 255 - mean) / std, one number a channel of `color`; channels first in `order` CHW."""
 
@@ -87,7 +96,7 @@ class ImageSteps(Frozen):
             raise _contradicts(f"mean has {len(self.mean)} numbers and std {len(self.std)}", f"1 or {channels}, none 0")
 
 
-class IdSteps(Frozen):
+class IdSteps(_Steps):
     """The ids that the model knows by input, one a line of a text; an id's place is what the model takes."""
 
     kind: Literal["ids"] = "ids"

@@ -69,6 +69,8 @@ def package(source: ModelSource, store: BundleStore, report: Report = silent) ->
     """
     if not PROJECT_NAME.fullmatch(source.name):
         raise ProjectInvalid(f"{source.name!r} is not a name", where="name", hint="lower-case letters, digits and -")
+    if source.preprocess is not None and (reason := source.preprocess.lacks()):
+        raise ProjectInvalid(f"Preprocessing of the kind {source.preprocess.kind} {reason}", where="model.preprocess")
     try:
         found = choose.find(source.source, source.format)
         with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work, _named(found, Path(work)):

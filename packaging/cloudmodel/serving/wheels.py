@@ -1,10 +1,11 @@
-"""What a container lacks and may not fetch, put into the bundle: AWS's PyTorch image has no ONNX Runtime, and network
-isolation forbids pip.
+"""What a container lacks and may not fetch, put into the bundle: AWS's PyTorch image has no ONNX Runtime, no tokenizers
+and not always Pillow, and network isolation forbids pip.
 
     code/wheels/cp312-x86_64/…  code/wheels/cp312-aarch64/…
 
-One folder for each Python and processor that AWS has an image for, so that one bundle serves any stack. The wheels are
-those of the version with which parity was proven here; pip fetches them from the index that it is set up for.
+One folder for each Python and processor that AWS has an image for, so that one bundle serves any stack. Only what the
+bundle's own code imports is brought. The wheels are those of the version with which parity was proven here; pip fetches
+them from the index that it is set up for, and the manifest has their digests.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from cloudmodel.formats.model import Frozen
 FOLDER = Path("code") / "wheels"
 WHEELS = "wheels"
 """Where a manifest's metadata say what was brought."""
-PACKAGE = "onnxruntime"
-"""All that the serving code of an ONNX model imports besides numpy, which every image has."""
-NEEDED_BY = Path("code") / "cloudmodel_runtime" / "session.py"
+RUNTIME = Path("code") / "cloudmodel_runtime"
+NEEDED_BY = RUNTIME / "session.py"
+PACKAGES = {NEEDED_BY: "onnxruntime", RUNTIME / "text.py": "tokenizers", RUNTIME / "image.py": "pillow"}
+"""What each module of a bundle's code imports besides numpy, which every image has."""
 PROCESSORS = {"x86_64": "x86_64", "arm64": "aarch64"}
 """By the catalog's word for an architecture, the wheels' and Python's own."""
 GLIBC = ("2_28", "2_27", "2_17")
@@ -58,11 +60,12 @@ def bring(folder: Path, layout: str, report: Report = silent) -> tuple[Wheel, ..
     brought = []
     for architecture, python in interpreters(layout):
         processor = PROCESSORS[architecture]
-        report(Progress("wheels", note=f"{PACKAGE} for Python {python} on {processor}"))
-        with tempfile.TemporaryDirectory(prefix="cloudmodel-wheels-") as work:
-            wheel = _fetch(python, processor, Path(work))
-            brought.append(Wheel(file=wheel.name, sha256=files.sha256(wheel)))
-            _unpack(wheel, folder / place(architecture, python))
+        for package in (each for module, each in PACKAGES.items() if (folder / module).is_file()):
+            report(Progress("wheels", note=f"{package} for Python {python} on {processor}"))
+            with tempfile.TemporaryDirectory(prefix="cloudmodel-wheels-") as work:
+                wheel = _fetch(package, python, processor, Path(work))
+                brought.append(Wheel(file=wheel.name, sha256=files.sha256(wheel)))
+                _unpack(wheel, folder / place(architecture, python))
     return tuple(brought)
 
 
@@ -71,8 +74,8 @@ def place(architecture: str, python: str) -> Path:
     return FOLDER / f"cp{python.replace('.', '')}-{PROCESSORS[architecture]}"
 
 
-def _fetch(python: str, processor: str, work: Path) -> Path:
-    pinned = f"{PACKAGE}=={version(PACKAGE)}"
+def _fetch(package: str, python: str, processor: str, work: Path) -> Path:
+    pinned = f"{package}=={version(package)}"
     platforms = [f"--platform=manylinux_{glibc}_{processor}" for glibc in GLIBC]
     interpreter = [f"--python-version={python}", "--implementation=cp", f"--abi=cp{python.replace('.', '')}"]
     command: Sequence[str] = (
