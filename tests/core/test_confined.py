@@ -48,6 +48,7 @@ def test_child_sees_the_job_and_a_bare_environment(tmp_path: Path, monkeypatch: 
     assert answer["job"] == {"a": [1, "b"]}
     assert answer["folder"] == str(tmp_path)
     assert not [name for name in answer["names"] if name.startswith("AWS") or "PROXY" in name]
+    assert {"OMP_WAIT_POLICY", "OMP_NUM_THREADS"} <= set(answer["names"])  # threads that spin slow all others down
     assert heard == [Progress("work", 1, 2)]
     assert "a library prints" in (tmp_path / confined.LOG).read_text()
 

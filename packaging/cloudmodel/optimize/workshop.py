@@ -54,7 +54,7 @@ class Workshop:
         report: Report = silent,
     ) -> None:  # fmt: skip
         self.original = original
-        self.cache = Cache(root)
+        self.cache = Cache(root.resolve())
         self.work = work
         self.reuse = reuse
         self.report = report
