@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from math import exp
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cloudmodel.core import confined
 from cloudmodel.optimize import measure, ratios
 from cloudmodel.optimize.bounds import Interval
 
@@ -117,3 +120,23 @@ def test_noisy_machine_gives_inconclusive(control: float, trial: float, steal: f
     }  # fmt: skip
     shifted = [{**answer, "control": [each + shift for each in spread]} for shift in (-control, 0.0, control)]
     assert measure.summarize(shifted, 1, 0.95, 1).claim(0) == claim
+
+
+@pytest.mark.parametrize(("trials", "processes"), [([-0.5], 1), ([-0.5, 0.2], 3)])
+def test_short_look_ends_where_nothing_is_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: list[float], processes: int
+) -> None:
+    answer = {
+        "control": [0.0] * 9, "trials": [[each] * 9 for each in trials], "latency_ms": 1.0,
+        "conditions": {"steal": 0.0, "switches": 0, "load": 0.5},
+    }  # fmt: skip
+    asked: list[Path] = []
+
+    def run(*_: Any, folder: Path, **options: Any) -> dict[str, Any]:
+        asked.append(folder)
+        return answer
+
+    monkeypatch.setattr(confined, "run", run)
+    found = measure.measure(Path("a"), [Path("b")] * len(trials), Path("c"), tmp_path, effort=measure.LOOK)
+    assert len(asked) == processes
+    assert [ratio.mid for ratio in found.ratios] == pytest.approx([exp(each) for each in trials])

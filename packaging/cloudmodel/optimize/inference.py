@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloudmodel.core.errors import StepFailed
+from cloudmodel.formats import samples
 from cloudmodel.formats.model import Signature
 from cloudmodel.formats.session import open_session
 from cloudmodel.optimize.data import Dataset
@@ -48,3 +49,9 @@ def answers(model: Path | Any, data: Dataset, signature: Signature) -> dict[str,
                 raise StepFailed(f"Output {name!r} {list(array.shape)} has no row for each of {given} inputs")
             parts[name].append(array[:new])
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def write(path: Path, found: Mapping[str, Array]) -> None:
+    """Keep answers in an npz file; strings as numpy's own."""
+    plain = {name: array.astype(np.str_) if array.dtype == object else array for name, array in found.items()}
+    samples.write_npz(path, plain)

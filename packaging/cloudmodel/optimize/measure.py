@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from cloudmodel.core import confined
@@ -20,16 +21,18 @@ START = 60.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much measuring: fresh processes, blocks in each, and seconds for the blocks of one process."""
+    """How much measuring: fresh processes, blocks in each, and seconds for the blocks of one process; with `hopeful` no
+    more processes where no trial was faster in one."""
 
     processes: int = PROCESSES
     rounds: int = 30
     seconds: float = 20.0
+    hopeful: bool = False
 
 
 GLANCE = Effort(processes=1, rounds=8, seconds=3.0)
 """Enough to drop what is clearly slower."""
-LOOK = Effort(rounds=10, seconds=8.0)
+LOOK = Effort(rounds=10, seconds=8.0, hopeful=True)
 """Enough to tell early of a clear gain, in as many processes as count."""
 
 
@@ -74,6 +77,8 @@ def measure(
         }  # fmt: skip
         limit = START * (2 + len(trials)) + effort.seconds * 3
         answers.append(confined.run(FUNCTION, job, folder=folder / f"process-{number}", seconds=limit))
+        if effort.hopeful and not any(median(blocks) > 0 for blocks in answers[-1]["trials"]):
+            break
     report(Progress("measure", effort.processes, effort.processes))
     return summarize(answers, len(trials), confidence, seed)
 

@@ -69,7 +69,10 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
         request.evaluate, request.folder, request.signature, train=request.train, calibrate=request.calibrate, seed=SEED
     )
     model = request.model.resolve()
-    metric = _metric(request, model, divided)
+    answers = inference.answers(model, divided.selection, request.signature)
+    if not answers:
+        raise ProjectInvalid("The model has no outputs", where=str(request.model))
+    metric = metrics.fit(request.metric, answers, divided.selection, folder=request.folder)
     int8 = machine.int8()
     recipes = request.recipes
     training: tuple[Recipe, ...] = ()
@@ -88,6 +91,7 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
         workshop = Workshop(
             original, material, divided, root=request.cache, work=Path(work), reuse=request.resume, report=report
         )
+        workshop.keep(answers, divided.selection)
         search = Search(workshop, divided, metric, wish, report)
         try:
             found = search.run()
@@ -104,14 +108,6 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
         provenance = result.provenance(found, workshop.sha256, digests, divided, wish, versions())
     made = found.chosen.made if found.chosen else None
     return Outcome(found, made.model if made else None, document, provenance)
-
-
-def _metric(request: Request, model: Path, divided: sets.Sets) -> metrics.Metric:
-    """The metric, fitted to the original's answers to the selection set."""
-    answers = inference.answers(model, divided.selection, request.signature)
-    if not answers:
-        raise ProjectInvalid("The model has no outputs", where=str(request.model))
-    return metrics.fit(request.metric, answers, divided.selection, folder=request.folder)
 
 
 def _untried(techniques: Sequence[str]) -> list[str]:

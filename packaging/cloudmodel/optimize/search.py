@@ -62,10 +62,10 @@ class Search:
 
     def run(self) -> Found:
         """All steps. Raises only for faults of the original and of the data: a trial that fails is a result."""
-        self.found.profile = self.workshop.profile(self.workshop.original.model, self.request)
         self._round(self.wish.recipes)
         if not any(trial.accepted for trial in self.found.trials) and self.left:
             self._round(self.wish.training)
+        self.found.profile = self.workshop.profile(self.workshop.original.model, self.request)
         choice.choose(self.found, self.workshop, self.sets, self.metric, self.wish, self.request)
         return self.found
 
@@ -114,24 +114,23 @@ class Search:
     def _look(self, trial: Trial) -> None:
         """Take one trial through all gates but the last while others wait to be built: an answer to begin with. Its
         place among the others is decided later, by what they are all asked."""
+        assert trial.made is not None
         screened = trial.judged
-        self._glance([trial])
-        if not trial.open or (self.wish.objective != "size" and trial.ratio is not None and trial.ratio.low <= 1):
-            return
         self._ask(trial, self.sets.selection)
-        if not trial.open or trial.made is None:
+        if not trial.open:
             return
         found = self.workshop.measure([trial.made], self.request, self.wish.look)
-        if self._passes(trial.made, found.claim(0)):
-            after = monotonic() - self.started
-            self.found.early = Early(trial.id, after, found.ratios[0], found.floor)
-            self.report(Progress("accepted", note=f"{trial.recipe.title}: {said(found.ratios[0])} times as fast"))
-        trial.judged = screened
+        trial.ratio, trial.judged = found.ratios[0], screened
+        self._drop(trial, found)
+        if trial.open and self._passes(trial.made, found.claim(0)):
+            self.found.early = Early(trial.id, monotonic() - self.started, trial.ratio, found.floor)
+            self.report(Progress("accepted", note=f"{trial.recipe.title}: {said(trial.ratio)} times as fast"))
 
     def _ask(self, trial: Trial, data: Dataset) -> None:
         """Judge by what was seen, not by its bound: few rows cannot prove anything, and need not yet."""
         assert trial.made is not None
-        original = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, data)
+        every = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, self.sets.selection)
+        original = {name: array[: len(data)] for name, array in every.items()}  # the quick rows are the first of them
         answers = self.workshop.answers(trial.made.model, trial.made.sha256, data)
         trial.judged = judged = gate.judge(self.metric, original, answers, data, self.wish.demand)
         drop = -judged.delta.mid if self.metric.larger_is_better else judged.delta.mid
@@ -164,12 +163,17 @@ class Search:
             found = self.workshop.measure([t.made for t in part if t.made], self.request, measure.GLANCE)
             for number, trial in enumerate(part):
                 trial.ratio = found.ratios[number]
-                if self.wish.objective != "size" and trial.ratio.high < 1 and found.void is None and trial.open:
-                    trial.claim = "slower"
-                    trial.reason = f"slower: {said(trial.ratio)} times as fast as the original"
-                elif self.wish.objective == "size" and trial.open and trial.made and not self._smaller(trial.made):
-                    trial.reason = f"not smaller: {trial.made.size_bytes:,} bytes of {self.workshop.size_bytes:,}"
+                self._drop(trial, found)
         self.report(Progress("glance", len(trials), len(trials)))
+
+    def _drop(self, trial: Trial, found: Measured) -> None:
+        """Refuse what a short measurement shows to be slower, or no smaller where that is asked for."""
+        assert trial.ratio is not None
+        if self.wish.objective != "size" and trial.ratio.high < 1 and found.void is None and trial.open:
+            trial.claim = "slower"
+            trial.reason = f"slower: {said(trial.ratio)} times as fast as the original"
+        elif self.wish.objective == "size" and trial.open and trial.made and not self._smaller(trial.made):
+            trial.reason = f"not smaller: {trial.made.size_bytes:,} bytes of {self.workshop.size_bytes:,}"
 
     def _halve(self, trials: Sequence[Trial]) -> list[Trial]:
         points = [self._point(trial) for trial in trials]

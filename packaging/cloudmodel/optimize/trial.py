@@ -15,7 +15,7 @@ import numpy as np
 
 from cloudmodel.core.errors import CloudmodelError, StepFailed
 from cloudmodel.core.progress import Progress, Report
-from cloudmodel.formats import onnx_files, samples
+from cloudmodel.formats import onnx_files
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature
 from cloudmodel.formats.session import open_session
@@ -80,8 +80,7 @@ def answer(job: dict[str, Any], report: Report) -> dict[str, Any]:
     signature = Signature.model_validate(job["signature"])
     data = read_npz(Path(job["data"]), signature)
     found = inference.answers(Path(job["model"]), data, signature)
-    plain = {name: array.astype(np.str_) if array.dtype == object else array for name, array in found.items()}
-    samples.write_npz(Path(job["target"]), plain)
+    inference.write(Path(job["target"]), found)
     return {"rows": len(data)}
 
 
