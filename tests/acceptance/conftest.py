@@ -15,31 +15,62 @@ import boto3
 import numpy as np
 import pytest
 
+from cloudmodel.bundle.archive import read_manifest
+from cloudmodel.bundle.manifest import Manifest
 from cloudmodel.bundle.store import open_store
+from cloudmodel.cli.commands.package import model_source
 from cloudmodel.localaws import server
 from cloudmodel.serving.package import ModelSource, package
+from cloudmodel.settings.load import load_project
 from shell import Shell
 
 NOBODY = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+REGION = "eu-west-1"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/serve:1"
+JSON, NPY = "application/json", "application/x-npy"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A model that stands: what `package` said of it, and its address."""
+    """A model that stands: what its bundle says of it, and its address."""
 
-    package: dict[str, Any]
+    manifest: Manifest
     name: str
     client: Any
 
+    def ask(self, body: bytes, kind: str, accept: str = JSON) -> bytes:
+        """The body of the answer to one request."""
+        answer = self.client.invoke_endpoint(EndpointName=self.name, Body=body, ContentType=kind, Accept=accept)
+        found: bytes = answer["Body"].read()
+        return found
+
     def rows(self, instances: list[Any]) -> list[Any]:
-        """The predictions for some rows, in one request."""
-        answer = self.client.invoke_endpoint(
-            EndpointName=self.name, ContentType="application/json", Body=json.dumps({"instances": instances})
-        )
-        predictions: list[Any] = json.loads(answer["Body"].read())["predictions"]
+        """The predictions for some rows."""
+        predictions: list[Any] = json.loads(self.ask(json.dumps({"instances": instances}).encode(), JSON))[
+            "predictions"
+        ]
         return predictions
 
+    def array(self, array: Any) -> Any:
+        """The first output to one array, as numpy's own bytes both ways."""
+        body = io.BytesIO()
+        np.save(body, array)
+        return np.load(io.BytesIO(self.ask(body.getvalue(), NPY, NPY)), allow_pickle=False)
 
+    def picture(self, image: Any) -> list[Any]:
+        """The prediction for a picture of Pillow's, sent as PNG."""
+        body = io.BytesIO()
+        image.save(body, "PNG")
+        (prediction,) = json.loads(self.ask(body.getvalue(), "image/png"))["predictions"]
+        found: list[Any] = prediction
+        return found
+
+
+Serve = Callable[[ModelSource], Endpoint]
 Stand = Callable[[str], Endpoint]
 
 
@@ -51,8 +82,9 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stand(tmp_path: Path, project: Path) -> Iterator[Stand]:
-    """Package what is in the project's folder by these settings, and let it stand on the local AWS."""
+def commands(tmp_path: Path, project: Path) -> Iterator[Stand]:
+    """By whole commands: package what is in the project's folder by these settings, and `up` on a local AWS of its
+    own."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_", "CLOUDMODEL_"))}
     shell = Shell(project, kept)
 
@@ -68,65 +100,40 @@ def stand(tmp_path: Path, project: Path) -> Iterator[Stand]:
         client = boto3.client(
             "sagemaker-runtime", endpoint_url=address["endpoint_url"], region_name=address["region"], **NOBODY
         )
-        return Endpoint(packaged, up["outputs"]["endpoint_name"], client)
+        return Endpoint(read_manifest(project / packaged["bundle"]), up["outputs"]["endpoint_name"], client)
 
     yield start
     shell.run("local", "stop")
 
 
-REGION = "eu-west-1"
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
-IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/serve:1"
+@pytest.fixture
+def stand(project: Path, serve: Serve) -> Stand:
+    """Package what is in the project's folder as these settings say, and put it behind an endpoint."""
 
+    def start(settings: str) -> Endpoint:
+        (project / "cloudmodel.yaml").write_text(settings)
+        (project / "Pulumi.yaml").write_text("name: acceptance\nruntime: python\n")
+        return serve(model_source(load_project(project)))
 
-class Served:
-    """An endpoint without a project: what `package` wrote, put to S3 and behind an endpoint by boto3; its manifest."""
-
-    def __init__(self, runtime: Any, name: str, manifest: Any) -> None:
-        self.runtime = runtime
-        self.name = name
-        self.manifest = manifest
-
-    def arrays(self, array: Any) -> Any:
-        """The first output to one array."""
-        body = io.BytesIO()
-        np.save(body, array)
-        answer = self.runtime.invoke_endpoint(
-            EndpointName=self.name, Body=body.getvalue(), ContentType="application/x-npy", Accept="application/x-npy"
-        )
-        return np.load(io.BytesIO(answer["Body"].read()), allow_pickle=False)
-
-    def instances(self, rows: list[Any]) -> list[Any]:
-        """The predictions for rows."""
-        answer = self.runtime.invoke_endpoint(
-            EndpointName=self.name, Body=json.dumps({"instances": rows}), ContentType="application/json"
-        )
-        predictions: list[Any] = json.loads(answer["Body"].read())["predictions"]
-        return predictions
+    return start
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[ModelSource], Served]]:
-    """Package a model and put it behind an endpoint of one local AWS that all of these share."""
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Package a model and put it behind an endpoint of one local AWS that all of these share, by S3 and boto3 alone."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "local"
-        running = server.start(home, region=REGION, max_workers=6)
+        running = server.start(home, region=REGION, max_workers=12)
 
         def client(service: str) -> Any:
-            return boto3.client(
-                service, endpoint_url=running.endpoint_url, region_name=REGION, aws_access_key_id="anything",
-                aws_secret_access_key="anything",
-            )  # fmt: skip
+            return boto3.client(service, endpoint_url=running.endpoint_url, region_name=REGION, **NOBODY)
 
         s3, iam, sagemaker, runtime = map(client, ("s3", "iam", "sagemaker", "sagemaker-runtime"))
         s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION})
         role = iam.create_role(RoleName="serving", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
         store = open_store("store", base=tmp_path_factory.mktemp("acceptance"))
 
-        def put(source: ModelSource) -> Served:
+        def put(source: ModelSource) -> Endpoint:
             packaged = package(source, store)
             name = source.name
             s3.upload_file(str(packaged.archive), "models", f"{name}.tar.gz")
@@ -139,7 +146,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[ModelS
             sagemaker.get_waiter("endpoint_in_service").wait(
                 EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 240}
             )
-            return Served(runtime, name, packaged.manifest)
+            return Endpoint(packaged.manifest, name, runtime)
 
         yield put
         assert server.stop(home)

@@ -34,7 +34,7 @@ def test_mnist_in_each_form(mnist: Path, serve: Callable[..., Any], file: str, f
     held_out = np.load(mnist / "held-out.npz")
     endpoint = serve(ModelSource(file.replace(".", "-") + "-model", mnist / file))
     assert (endpoint.manifest.format, endpoint.manifest.metadata["export"]["exporter"]) == (format, "tf2onnx")
-    answers = endpoint.arrays(held_out["images"])
+    answers = endpoint.array(held_out["images"])
     accuracy = float((answers.argmax(1) == held_out["labels"]).mean())
     own = float((held_out["own"].argmax(1) == held_out["labels"]).mean())
     print(f"{file}: accuracy {accuracy:.4f} through InvokeEndpoint, {own:.4f} in Keras")
@@ -50,6 +50,6 @@ def test_faces_as_keras_2_wrote_them(serve: Callable[..., Any], tmp_path: Path) 
     manifest = endpoint.manifest
     assert manifest.metadata["original"]["parameters"] == 58_423
     assert (manifest.parity.passed, manifest.parity.agreement) == (True, 1.0)  # Keras' own answers to these faces
-    answers = endpoint.arrays(faces)
+    answers = endpoint.array(faces)
     assert answers.shape == (64, 7)
     np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)

@@ -3,7 +3,6 @@ open width; the characters stand in the file itself."""
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,16 +48,6 @@ def read(scores: Any, characters: list[str]) -> list[str]:
     return found
 
 
-def scores_of(endpoint: Any, images: Any) -> Any:
-    """What the endpoint answers to pictures, as numpy's own bytes both ways."""
-    body, kind = io.BytesIO(), "application/x-npy"
-    np.save(body, images)
-    answer = endpoint.client.invoke_endpoint(
-        EndpointName=endpoint.name, Body=body.getvalue(), ContentType=kind, Accept=kind
-    )
-    return np.load(io.BytesIO(answer["Body"].read()), allow_pickle=False)
-
-
 def test_plates_are_read_as_well_from_the_endpoint(stand: Callable[[str], Any], project: Path) -> None:
     models = unpacked("rapidocr-onnxruntime==1.4.4") / "rapidocr_onnxruntime/models"
     model = project / "plates.onnx"
@@ -72,7 +61,7 @@ def test_plates_are_read_as_well_from_the_endpoint(stand: Callable[[str], Any], 
     endpoint = stand(SETTINGS)
     served: list[str] = []
     for start in range(0, COUNT, 10):
-        served += read(scores_of(endpoint, images[start : start + 10]), characters)
+        served += read(endpoint.array(images[start : start + 10]), characters)
     right = [sum(a == b for a, b in zip(found, texts, strict=True)) / COUNT for found in (own, served)]
     assert right[0] == right[1]
     assert right[1] >= TABLE - 0.02, [pair for pair in zip(served, texts, strict=True) if pair[0] != pair[1]]

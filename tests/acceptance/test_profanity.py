@@ -27,7 +27,7 @@ def test_words_go_in_and_its_own_probabilities_come_out(stand: Callable[[str], A
     data = unpacked("alt-profanity-check==1.9.1") / "profanity_check/data"
     shutil.copytree(data, project / "model", ignore=lambda _, names: [n for n in names if not n.endswith(".joblib")])
     endpoint = stand(SETTINGS)
-    assert (endpoint.package["format"], endpoint.package["layout"]) == ("sklearn", "onnxruntime")
+    assert (endpoint.manifest.format, endpoint.manifest.layout) == ("sklearn", "onnxruntime")
     answers = endpoint.rows([*SENTENCES])
     assert [answer["label"] for answer in answers] == [*SENTENCES.values()]
     vectorizer, model = joblib.load(data / "vectorizer.joblib"), joblib.load(data / "model.joblib")

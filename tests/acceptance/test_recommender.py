@@ -78,7 +78,7 @@ def test_ratings_are_as_good_from_the_endpoint(stand: Callable[[str], Any], proj
         torch.jit.save(torch.jit.trace(net, (example[:, 0], example[:, 1])), project / "films.pt")
     np.savez(project / "heldout.npz", user_id=held[:, 0], item_id=held[:, 1], labels=held[:, 2].astype(np.float32))
     endpoint = stand(SETTINGS)
-    assert (endpoint.package["format"], endpoint.package["layout"]) == ("torchscript", "onnxruntime")
+    assert (endpoint.manifest.format, endpoint.manifest.layout) == ("torchscript", "onnxruntime")
 
     found = np.array(endpoint.rows([{"user_id": int(user), "item_id": int(item)} for user, item, _ in held]))
     with torch.no_grad():

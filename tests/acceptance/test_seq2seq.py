@@ -27,7 +27,7 @@ def test_it_writes_what_transformers_writes(serve: Callable[..., Any], tmp_path:
         expected = own.batch_decode(written, skip_special_tokens=True)
     endpoint = serve(ModelSource("translator", folder, task="translation"))
     assert endpoint.manifest.metadata["export"]["exporter"] == "greedy loop"
-    found = endpoint.instances(texts)
+    found = endpoint.rows(texts)
     right = sum(answer == truth for answer, (_, truth) in zip(found, held_out, strict=True)) / len(held_out)
     reference = sum(answer == truth for answer, (_, truth) in zip(expected, held_out, strict=True)) / len(held_out)
     print(f"exact answers: {right:.3f} through InvokeEndpoint, {reference:.3f} in transformers")

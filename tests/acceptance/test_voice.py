@@ -95,7 +95,7 @@ def test_speech_is_found_as_it_is_by_the_model_alone(stand: Callable[[str], Any]
     audio, labels = labelled()
     np.savez(project / "clips.npz", audio=audio, labels=labels)
     endpoint = stand(SETTINGS)
-    assert (endpoint.package["format"], endpoint.package["layout"]) == ("torchscript", "pytorch")
+    assert (endpoint.manifest.format, endpoint.manifest.layout) == ("torchscript", "pytorch")
 
     found = np.array(endpoint.rows(audio.tolist()))
     with torch.no_grad():

@@ -319,18 +319,26 @@ def test_a_container_without_its_runtime_is_refused_before_anything_is_made(
             evaluate("prod", **stack)
 
 
-@pytest.mark.parametrize(("saved", "runs"), [("1.9.1", True), ("1.7.2", False)])
-def test_scikit_learn_of_another_version_than_the_images_is_refused(
-    evaluate: Any, bundle: Any, saved: str, runs: bool
+@pytest.mark.parametrize(
+    ("layout", "file", "saved", "refusal"),
+    [
+        ("sklearn", "model.joblib", {"scikit-learn": "1.9.1"}, None),
+        ("sklearn", "model.joblib", {"scikit-learn": "1.7.2"}, r"saved by scikit-learn 1\.7\.2, and .* has 1\.9"),
+        ("pytorch", "model.pt2", {"torch": "2.6.0+cpu"}, None),
+        ("pytorch", "model.pt2", {"torch": "2.15.0+cu132"}, r"saved by PyTorch 2\.15\.0\+cu132, and .* has 2\.6"),
+        ("pytorch", "model.pt", {"torch": "2.15.0+cu132"}, None),
+    ],
+)
+def test_a_model_that_another_version_saved_than_the_images_is_refused(
+    evaluate: Any, bundle: Any, layout: str, file: str, saved: dict[str, str], refusal: str | None
 ) -> None:
-    files = {"model.joblib": b"m", "code/inference.py": b""}
-    digest = bundle(files, layout="sklearn", metadata={"original": {"scikit-learn": saved}})
+    digest = bundle({file: b"m", "code/inference.py": b""}, layout=layout, metadata={"original": saved})
     stack = AWS | {"bundle": digest, "existing": {}}
-    if runs:
-        model = evaluate("prod", **stack).one("Model")
-        assert "sagemaker-scikit-learn:1.9-0" in model.inputs["primaryContainer"]["image"]
+    if refusal is None:
+        image = evaluate("prod", **stack).one("Model").inputs["primaryContainer"]["image"]
+        assert "sagemaker-scikit-learn:1.9-0" in image or "pytorch-inference:2.6.0" in image
     else:
-        with pytest.raises(PreflightFailed, match=r"saved by scikit-learn 1\.7\.2, and the image .* has 1\.9"):
+        with pytest.raises(PreflightFailed, match=refusal):
             evaluate("prod", **stack)
 
 

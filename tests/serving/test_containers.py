@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 import served_models
+import torch_nets
 from aws_toolkits import HUGGINGFACE, PYTORCH, ask
 from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import open_store
+from cloudmodel.formats.factory import Source
 from cloudmodel.serving.package import ModelSource, package
 
 JSON, NPY, NPZ = "application/json", "application/x-npy", "application/x-npz"
@@ -61,6 +63,41 @@ def test_the_pytorch_container(tmp_path: Path) -> None:
     assert np.array_equal(unpacked(arrays.body)[first], logits)
     assert [wrong.status, unread.status] == [400, 415]
     assert b"the model takes image: float32[batch, 4]" in wrong.body
+
+
+def test_the_pytorch_container_runs_what_cannot_become_onnx(tmp_path: Path) -> None:
+    import torch
+
+    source = Source(Path(torch_nets.__file__).parent, "torch_nets:bessel")
+    described = [{"name": "x", "dtype": "float32", "shape": ["batch", 4]}]
+    kept = packaged(ModelSource("net", source, inputs=described), tmp_path)
+    manifest = json.loads((kept / "manifest.json").read_text())
+    assert (manifest["format"], manifest["layout"], manifest["scan"]["verdict"]) == ("torch", "pytorch", "clean")
+    reason = manifest["metadata"]["export"]["reason"]
+    assert "dynamo: " in reason and "'aten::special_bessel_j0' to ONNX opset version 20 is not supported" in reason
+    assert not (kept / "model.onnx").exists()
+    assert str(source.folder).encode() not in (kept / "model.pt2").read_bytes()  # no line of anyone's source
+
+    # The program itself is a model, too, and says what it takes.
+    again = tmp_path / "again"
+    again.mkdir()
+    bundle = packaged(ModelSource("net", kept / "model.pt2", layout="pytorch"), again)
+    assert (bundle / "model.pt2").read_bytes() == (kept / "model.pt2").read_bytes()
+    rows = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
+    with torch.no_grad():
+        expected = torch_nets.bessel().eval()(torch.tensor(rows)).numpy()
+    arrays, by_row, wrong = ask(
+        bundle,
+        tmp_path,
+        (NPZ, NPZ, npz(x=rows)),
+        (JSON, "", json.dumps({"instances": rows[:1].tolist()}).encode()),
+        (JSON, "", json.dumps({"instances": [[1, 2]]}).encode()),
+        service=PYTORCH,
+        hidden=("onnxruntime",),
+    )
+    assert np.allclose(unpacked(arrays.body)["output"], expected, atol=1e-6)
+    assert np.allclose(json.loads(by_row.body)["predictions"], expected[:1], atol=1e-6)
+    assert wrong.status == 400
 
 
 def test_the_scikit_learn_container(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_what_is_no_whole_model_or_cannot_be_served_says_what_to_do(tmp_path: Pa
         (counting, {"inputs": ()}, ProjectInvalid, "does not say what its model takes"),
         (counting, {}, Unsupported, "answers the same request otherwise"),
         (tmp_path / "state.pt", {"format": "keras"}, ProjectInvalid, "not keras"),
+        (Source(FACTORIES, "torch_nets:one_size"), {"layout": "pytorch"}, Unsupported, "torch.export cannot follow it"),
         (
             Source(FACTORIES, "torch_nets:branching", tmp_path / "class.pt"),
             {},

@@ -80,6 +80,17 @@ class OneSize(nn.Module):  # type: ignore[misc]
         return self.head(x) * float(len(x)) if float(x.sum()) == float(x.sum()) else x
 
 
+class Bessel(nn.Module):  # type: ignore[misc]
+    """A function that ONNX has not: PyTorch alone can run it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.bessel_j0(self.head(x))
+
+
 class Lookup(nn.Module):  # type: ignore[misc]
     """Integers in, a mapping of two outputs out."""
 
@@ -123,6 +134,11 @@ def branching() -> nn.Module:
 def one_size() -> nn.Module:
     torch.manual_seed(0)
     return OneSize()
+
+
+def bessel() -> nn.Module:
+    torch.manual_seed(0)
+    return Bessel()
 
 
 def lookup() -> nn.Module:

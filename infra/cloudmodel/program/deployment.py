@@ -13,6 +13,7 @@ from cloudmodel.program import names
 from cloudmodel.program.standing import Standing
 from cloudmodel.program.variant import RUNTIME, Bundle, Variant, agree
 from cloudmodel.serving import wheels
+from cloudmodel.serving.placing import FILES
 from cloudmodel.settings.model import Project, StackSettings
 from cloudmodel.settings.rollout import ALARMS
 
@@ -215,15 +216,18 @@ class Deployment:
         )
 
     def _check_versions(self, variant: Variant) -> None:
-        """scikit-learn promises to load what it saved in the same version only; its pickles change with the minor."""
-        saved = variant.bundle.manifest.metadata.get("original", {}).get("scikit-learn", "")
-        has = variant.image.version
-        if variant.bundle.manifest.layout != "sklearn" or not saved or not has or _minor(saved) == _minor(has):
+        """scikit-learn and torch.export promise to load what they saved in the same version only."""
+        manifest, has = variant.bundle.manifest, variant.image.version
+        library, key = ("scikit-learn", "scikit-learn") if manifest.layout == "sklearn" else ("PyTorch", "torch")
+        if manifest.layout != "sklearn" and FILES["torch-export"] not in {entry.path for entry in manifest.files}:
+            return
+        saved = manifest.metadata.get("original", {}).get(key, "")
+        if not saved or not has or _minor(saved) == _minor(has):
             return
         raise PreflightFailed(
-            f"the model was saved by scikit-learn {saved}, and the image {variant.image.uri} has {_minor(has)}",
+            f"the model was saved by {library} {saved}, and the image {variant.image.uri} has {_minor(has)}",
             where=f"{self.settings.path.name}: cloudmodel:existing",
-            hint=f"package it where scikit-learn {_minor(has)} is installed, or name an image of your own: "
+            hint=f"package it where {library} {_minor(has)} is installed, or name an image of your own: "
             "cloudmodel:existing: {image: ...}",
         )
 

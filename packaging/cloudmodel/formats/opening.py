@@ -123,22 +123,28 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
             "put the whole sequence into one request",
         )
     if message["folder"] is None:
-        _keep(original, job)
+        _keep(original, asked, job, where)
         return said
     from cloudmodel.formats.export import export
 
     try:
         written = export(original.exporters(), asked, Path(message["folder"]), where=where)
     except StepFailed as error:
-        _keep(original, job)
+        _keep(original, asked, job, where, error.message)
         return {**said, "reason": error.message}
     said["signature"] = written.signature.model_dump(mode="json")
     return {**said, "exported": written.model_dump(mode="json")}
 
 
-def _keep(original: Any, job: Job) -> None:
-    if FORMATS[job.format].keeps:
-        original.save(Path.cwd() / KEPT)
+def _keep(original: Any, asked: Asked, job: Job, where: str, reason: str = "") -> None:
+    """Write the model for its own runtime. Raises Unsupported, with `reason` before what kept it from that."""
+    if not FORMATS[job.format].keeps:
+        return
+    try:
+        original.save(Path.cwd() / KEPT, asked)
+    except StepFailed as error:
+        message = f"{reason}; {error.message}" if reason else error.message
+        raise Unsupported(message, where=where, hint=error.hint) from None
 
 
 def _job(message: Mapping[str, Any]) -> Job:

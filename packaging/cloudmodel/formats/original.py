@@ -101,11 +101,18 @@ class Prepared(Protocol):
         """What the bundle does to make tensors."""
 
 
+class Keeps(Protocol):
+    """An Original that is written anew for a layout of its own runtime."""
+
+    def save(self, path: Path, asked: Asked) -> None:
+        """Write it to `path`, a file or a folder. Raises StepFailed with the reason where it cannot be written."""
+
+
 @dataclass(frozen=True)
 class Format:
     """`module` has `open_model`; `kinds` are the words of `formats.detect` and the scanner for its files, none for a
     format that is a folder; `extra` of this package brings its runtime. `keeps` is the format in which a model is kept
-    that does not become ONNX, where that is another one: its Original has `save(folder) -> Path` then."""
+    that does not become ONNX, where its own file will not do: its Original `Keeps` then."""
 
     module: str
     kinds: tuple[str, ...] = ()
@@ -122,9 +129,11 @@ FORMATS: Mapping[str, Format] = {
     "keras": Format(
         "cloudmodel.formats.tensorflow.keras_model", kinds=("keras", "hdf5"), extra="keras", keeps="savedmodel"
     ),
-    "savedmodel": Format("cloudmodel.formats.tensorflow.saved", extra="keras"),
-    "torch": Format("cloudmodel.formats.pytorch.factory", kinds=("torch",), extra="torch"),
-    "safetensors": Format("cloudmodel.formats.pytorch.factory", kinds=("safetensors",), extra="torch"),
+    "savedmodel": Format("cloudmodel.formats.tensorflow.saved", extra="keras", keeps="savedmodel"),
+    "torch": Format("cloudmodel.formats.pytorch.factory", kinds=("torch",), extra="torch", keeps="torch-export"),
+    "safetensors": Format(
+        "cloudmodel.formats.pytorch.factory", kinds=("safetensors",), extra="torch", keeps="torch-export"
+    ),
     "torchscript": Format("cloudmodel.formats.pytorch.torchscript", kinds=("torchscript",), extra="torch"),
     "torch-export": Format("cloudmodel.formats.pytorch.program", kinds=("torch-export",), extra="torch"),
     "sklearn": Format(

@@ -40,7 +40,13 @@ __all__ = ["input_fn", "model_fn", "model_warmup_fn", "output_fn", "predict_fn",
 '''
 
 
-ENGINES = {ONNX: "session", "torchscript": "torchscript", "sklearn": "estimator", "huggingface": "transformer"}
+ENGINES = {
+    ONNX: "session",
+    "torchscript": "pytorch",
+    "torch-export": "pytorch",
+    "sklearn": "estimator",
+    "huggingface": "transformer",
+}
 """The runtime's module that loads a model of a format. All but ONNX Runtime need the signature beside the model."""
 
 

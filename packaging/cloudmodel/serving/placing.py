@@ -8,7 +8,7 @@ from pathlib import Path
 from cloudmodel.formats.onnx import external_files, read_header
 from cloudmodel.serving.layout import ONNX, Content
 
-FILES = {ONNX: "model.onnx", "torchscript": "model.pt", "sklearn": "model.joblib"}
+FILES = {ONNX: "model.onnx", "torchscript": "model.pt", "torch-export": "model.pt2", "sklearn": "model.joblib"}
 """What the serving code and Triton's backends call the file of a format."""
 
 

@@ -1,6 +1,9 @@
-"""The layout of AWS's PyTorch container: a TorchScript model beside `code/inference.py`.
+"""The layout of AWS's PyTorch container: a TorchScript model or a program of torch.export beside `code/inference.py`.
 
-model.pt  code/inference.py  code/signature.json  code/cloudmodel_runtime/*.py
+model.pt or model.pt2  code/inference.py  code/signature.json  code/cloudmodel_runtime/*.py
+
+torch.export promises to read a file in the version that wrote it only, and 2.8 changed the archive: `up` compares the
+image's version with the one that parity ran with.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from cloudmodel.serving.layout import ONNX, Layout
 
 LAYOUTS: Mapping[str, Layout] = {
     "onnxruntime": Layout(onnxruntime.write),
-    "pytorch": Layout(pytorch.write, ("torchscript",)),
+    "pytorch": Layout(pytorch.write, ("torchscript", "torch-export")),
     "sklearn": Layout(sklearn.write, ("sklearn",)),
     "tfserving": Layout(tfserving.write, ("savedmodel",), tfserving.body),
     "huggingface": Layout(huggingface.write, ("huggingface",)),

@@ -48,9 +48,9 @@ class Triton:
         """Load the highest version and run it once."""
         place = str(self._folder / self._version)
         if self._file == "model.pt":
-            from cloudmodel.serving.runtime import torchscript
+            from cloudmodel.serving.runtime import pytorch
 
-            self._model = torchscript.Model(place, self._signature)
+            self._model = pytorch.Model(place, self._signature)
         else:
             from cloudmodel.serving.runtime import session
 

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 
+from cloudmodel.core.errors import StepFailed
 from cloudmodel.formats import export as exporting
 from cloudmodel.formats import onnx_files, samples
 from cloudmodel.formats.export import IR_VERSION, OPSET, Exported
@@ -20,6 +21,9 @@ from cloudmodel.formats.original import Asked, Exporter
 from cloudmodel.formats.pytorch import modules
 from cloudmodel.formats.pytorch.modules import Arrays, Module, Tensor
 from cloudmodel.formats.signatures import observed
+
+NOTES = frozenset({"stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node"})
+"""Where a node came from: names of files and lines of the machine that exported it."""
 
 
 def export(module: Module, arrays: Arrays, signature: Signature, folder: Path) -> Exported:
@@ -67,7 +71,28 @@ def _example(asked: Asked) -> tuple[Tensor, ...]:
     )
 
 
-def _dynamo(module: Module, asked: Asked, folder: Path) -> Path:
+def save_program(module: Module, asked: Asked, path: Path) -> None:
+    """Write the module as a program of torch.export: the graph and the weights, without the example that it was made
+    with and without lines of anyone's source. Raises StepFailed."""
+    try:
+        program = torch.export.export(module, _example(asked), dynamic_shapes=_dynamic(module, asked), strict=False)
+        for graph in program.graph_module.modules():
+            for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+                for note in NOTES & node.meta.keys():
+                    del node.meta[note]
+        program._example_inputs = None
+        with path.open("wb") as file:
+            torch.export.save(program, file)
+    except Exception as error:  # an exporter fails in every way there is
+        raise StepFailed(
+            f"torch.export cannot follow it: {type(error).__name__}: {modules.line(error, 200)}",
+            hint="leave out control flow that depends on values; or compile it yourself (torch.jit.script), and name "
+            "that file as model.source",
+        ) from None
+
+
+def _dynamic(module: Module, asked: Asked) -> Any:
+    """Which sizes are open, as torch.export is told."""
     batch = torch.export.Dim("batch", min=1)
     shapes = [
         {
@@ -77,8 +102,12 @@ def _dynamo(module: Module, asked: Asked, folder: Path) -> Path:
         }
         for tensor in asked.signature.inputs
     ]
+    return _nested(module, shapes)
+
+
+def _dynamo(module: Module, asked: Asked, folder: Path) -> Path:
     program = torch.onnx.export(
-        module, _example(asked), dynamo=True, opset_version=OPSET, dynamic_shapes=_nested(module, shapes),
+        module, _example(asked), dynamo=True, opset_version=OPSET, dynamic_shapes=_dynamic(module, asked),
         verbose=False, input_names=[tensor.name for tensor in asked.signature.inputs],
         output_names=[tensor.name for tensor in asked.signature.outputs],
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from cloudmodel.core.errors import ProjectInvalid
 from cloudmodel.formats.model import Signature
-from cloudmodel.formats.original import Exporter, Job
+from cloudmodel.formats.original import Asked, Exporter, Job
 from cloudmodel.formats.pytorch import export, modules
 from cloudmodel.formats.pytorch.modules import Module
 
@@ -30,6 +31,10 @@ class ModuleOriginal:
     def exporters(self) -> Mapping[str, Exporter]:
         """See `pytorch.export`."""
         return export.exporters(self.module)
+
+    def save(self, path: Path, asked: Asked) -> None:
+        """A program of torch.export. Raises StepFailed."""
+        export.save_program(self.module, asked, path)
 
 
 def settle() -> None:

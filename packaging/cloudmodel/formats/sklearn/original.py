@@ -23,7 +23,7 @@ from cloudmodel.formats import samples
 from cloudmodel.formats.choose import STEPS
 from cloudmodel.formats.factory import function
 from cloudmodel.formats.model import Signature
-from cloudmodel.formats.original import Exporter, Job
+from cloudmodel.formats.original import Asked, Exporter, Job
 from cloudmodel.formats.sklearn import convert, features
 
 LAST = "model"
@@ -63,10 +63,9 @@ class EstimatorOriginal:
             found[name] = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
         return found
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: Path, asked: Asked) -> None:
         """One joblib file, whatever it came from."""
         joblib.dump(self._estimator, path)
-        return path
 
     def exporters(self) -> Mapping[str, Exporter]:
         """skl2onnx."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cloudmodel.core.errors import ModelUnreadable, StepFailed, Unsupported
 from cloudmodel.formats.model import Signature, Tensor
-from cloudmodel.formats.original import Exporter, Job
+from cloudmodel.formats.original import Asked, Exporter, Job
 from cloudmodel.formats.tensorflow import runtime, to_onnx
 from cloudmodel.formats.tensorflow.saved import SERVING
 
@@ -60,9 +60,13 @@ class KerasModel:
 
     def exporters(self) -> Mapping[str, Exporter]:
         """A SavedModel with the signature's names, and tf2onnx on that."""
-        return to_onnx.exporters(self.save, SERVING)
+        return to_onnx.exporters(self._saved, SERVING)
 
-    def save(self, folder: Path) -> Path:
+    def save(self, path: Path, asked: Asked) -> None:
+        """Write it as a SavedModel whose `serving_default` has the signature's names."""
+        self._saved(path)
+
+    def _saved(self, folder: Path) -> Path:
         """Write it as a SavedModel whose `serving_default` has the signature's names; once."""
         if folder.exists():
             return folder

@@ -5,6 +5,7 @@ Only what the scan has passed is loaded here: no operation reaches files, Python
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from cloudmodel.core.errors import ModelUnreadable, StepFailed
 from cloudmodel.formats.model import Signature, Tensor
-from cloudmodel.formats.original import Exporter, Job
+from cloudmodel.formats.original import Asked, Exporter, Job
 from cloudmodel.formats.tensorflow import runtime, to_onnx
 
 SERVING = "serving_default"
@@ -55,6 +56,20 @@ class SavedModel:
         except runtime.ERRORS as error:
             raise StepFailed(f"TensorFlow fails on this request: {runtime.line(error)}") from None
         return {name: runtime.to_array(name, found[name]) for name in sorted(found)}
+
+    def save(self, path: Path, asked: Asked) -> None:
+        """As it is where it has a `serving_default`, which TensorFlow Serving calls unless it is told another name;
+        else with its only signature under that name too. Raises StepFailed."""
+        if self._name == SERVING:
+            shutil.copytree(self._folder, path)
+            return
+        try:
+            tf.saved_model.save(self._loaded, str(path), signatures={self._name: self._call, SERVING: self._call})
+        except (*runtime.ERRORS, OSError, AssertionError) as error:
+            raise StepFailed(
+                f"TensorFlow cannot save it with a {SERVING!r}: {runtime.line(error)}",
+                hint=f"save it with signatures={{{SERVING!r}: function}}",
+            ) from None
 
     def exporters(self) -> Mapping[str, Exporter]:
         """tf2onnx on the folder."""

@@ -3,7 +3,7 @@
 model = model_fn(model_dir); model_warmup_fn(model_dir, model)
 body, content_type = output_fn(predict_fn(input_fn(data, content_type), model), accept)
 
-`model_fn` is the runtime's own (`session`, `torchscript`, `estimator`, `transformer`). `predict_many_fn` is ours alone:
+`model_fn` is the runtime's own (`session`, `pytorch`, `estimator`, `transformer`). `predict_many_fn` is ours alone:
 our server calls it with the requests that wait together.
 """
 

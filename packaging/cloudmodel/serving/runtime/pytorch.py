@@ -1,4 +1,5 @@
-"""The loaded TorchScript model: `model.pt`, called with its inputs in the order of the signature."""
+"""The loaded PyTorch model, called with its inputs in the order of the signature: `model.pt` of TorchScript, or
+`model.pt2`, a program of torch.export, which stays on the processor that it was exported for."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from .errors import RequestRefused
 from .machine import threads
 from .tensors import Array, contradiction
 
-MODEL_FILE = "model.pt"
+SCRIPT, PROGRAM = "model.pt", "model.pt2"
 
 
 class Model:
@@ -23,8 +24,13 @@ class Model:
 
     def __init__(self, model_dir: str, signature: declared.Declared | None = None) -> None:
         torch.set_num_threads(threads())
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._module = torch.jit.load(str(Path(model_dir) / MODEL_FILE), map_location=self._device).eval()
+        program = Path(model_dir) / PROGRAM
+        if program.exists():
+            self._device = torch.device("cpu")
+            self._module = torch.export.load(str(program)).module()
+        else:
+            self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            self._module = torch.jit.load(str(Path(model_dir) / SCRIPT), map_location=self._device).eval()
         self.inputs, outputs = signature or declared.read(model_dir)
         self.outputs = tuple(spec.name for spec in outputs)
         self.batches = False
