@@ -25,7 +25,7 @@ TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
-# A whole bundle's code: it answers what it was built with, fails and crashes on demand.
+# A whole bundle's code: it answers what it was built with, fails, crashes and waits for a file on demand.
 CODE = """
 import json, os, sys, time
 def model_fn(model_dir):
@@ -45,6 +45,8 @@ def predict_fn(data, model):
     if data.startswith("sleep "):
         print("sleeping", flush=True)
         time.sleep(float(data.split()[1]))
+    while data.startswith("/") and not os.path.exists(data):
+        time.sleep(0.01)
     if data == "environment":
         return dict(os.environ)
     return model

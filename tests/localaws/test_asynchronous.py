@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +164,59 @@ def test_only_an_asynchronous_endpoint_scales_to_zero(cloud: Any, least: int) ->
         assert "must be at least 1" in error["Error"]["Message"]
     else:
         assert cloud.scaling.register_scalable_target(**target)["ScalableTargetARN"]
+
+
+def test_policies_follow_the_backlog_up_down_and_from_nothing(cloud: Any, tmp_path: Path) -> None:
+    now, gate = cloud.clock(speed=0), tmp_path / "gate"
+    cloud.clock(forward=60 - now % 60 + 1)  # a second into a minute
+    queued = Queued(cloud, MaxConcurrentInvocationsPerInstance=1)
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{queued.name}/variant/v",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    cloud.scaling.register_scalable_target(**target, MinCapacity=0, MaxCapacity=4)
+    of_endpoint = [{"Name": "EndpointName", "Value": queued.name}]
+    backlog = {"Namespace": "AWS/SageMaker", "Dimensions": of_endpoint}
+    tracked = {**backlog, "MetricName": "ApproximateBacklogSizePerInstance", "Statistic": "Average"}
+    cloud.scaling.put_scaling_policy(
+        **target, PolicyName="follow", PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 2.0, "ScaleInCooldown": 0, "ScaleOutCooldown": 0, "CustomizedMetricSpecification": tracked,
+        },
+    )  # fmt: skip
+    step = {"AdjustmentType": "ChangeInCapacity", "Cooldown": 300}
+    wake = cloud.scaling.put_scaling_policy(
+        **target, PolicyName="wake", PolicyType="StepScaling",
+        StepScalingPolicyConfiguration={
+            **step, "StepAdjustments": [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}],
+        },
+    )["PolicyARN"]  # fmt: skip
+    cloud.cloudwatch.put_metric_alarm(
+        **backlog, AlarmName=f"{queued.name}-wake", MetricName="HasBacklogWithoutCapacity", Statistic="Average",
+        Period=60, EvaluationPeriods=2, DatapointsToAlarm=2, Threshold=1, AlarmActions=[wake],
+        ComparisonOperator="GreaterThanOrEqualToThreshold", TreatMissingData="missing",
+    )  # fmt: skip
+
+    def instances_after_a_minute() -> int:
+        cloud.clock(forward=60)
+        (found,) = cloud.settled(queued.name)["ProductionVariants"]
+        return int(found["DesiredInstanceCount"])
+
+    def becomes(count: int) -> None:
+        cloud.until(lambda: instances_after_a_minute() == count)
+
+    becomes(0)  # a quarter of an hour without requests
+    requests = [queued.ask(str(gate).encode()) for _ in range(6)]
+    becomes(3)  # the alarm starts one; six are too many for it, where two are wanted
+    gate.touch()
+    for each in requests:
+        assert json.loads(queued.get(each["OutputLocation"])["Body"].read()) == [1, 2]
+    becomes(0)
+    causes = [
+        each["Cause"]
+        for each in cloud.scaling.describe_scaling_activities(
+            ServiceNamespace="sagemaker", ResourceId=target["ResourceId"]
+        )["ScalingActivities"]
+    ]
+    assert causes == [f"the policy {name}" for name in ("follow", "follow", "wake", "follow")]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 TRACKING = {
@@ -39,6 +43,16 @@ class Scaled:
             TargetTrackingScalingPolicyConfiguration=TRACKING,
         )
 
+    def activity(self) -> list[Any]:
+        """What Application Auto Scaling did, newest first."""
+        found = self.cloud.scaling.describe_scaling_activities(
+            ServiceNamespace="sagemaker", ResourceId=self.target["ResourceId"]
+        )
+        return list(found["ScalingActivities"])
+
+    def activities(self) -> list[str]:
+        return [f"{each['Description']} {each['Cause']}" for each in self.activity()]
+
     def standing(self) -> tuple[int, int]:
         targets = self.cloud.scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
         policies = self.cloud.scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
@@ -52,7 +66,7 @@ def test_a_target_and_its_policy_go_together(cloud: Any) -> None:
     assert scaled.standing() == (1, 1)
     (target,) = cloud.scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 2)
-    assert cloud.scaling.describe_scaling_activities(ServiceNamespace="sagemaker")["ScalingActivities"] == []
+    assert scaled.activities() == []
     cloud.scaling.deregister_scalable_target(**scaled.target)
     assert scaled.standing() == (0, 0)
     error = cloud.refused(cloud.scaling.deregister_scalable_target, **scaled.target)
@@ -179,12 +193,6 @@ class Moving(Scaled):
     def becomes(self, instances: int) -> None:
         self.cloud.until(lambda: self.instances() == instances)
 
-    def activities(self) -> list[str]:
-        found = self.cloud.scaling.describe_scaling_activities(
-            ServiceNamespace="sagemaker", ResourceId=self.target["ResourceId"]
-        )
-        return [f"{each['Description']} {each['Cause']}" for each in found["ScalingActivities"]]
-
 
 def test_tracking_follows_what_each_instance_is_asked(cloud: Any) -> None:
     scaled = Moving(cloud)
@@ -207,6 +215,59 @@ def test_tracking_follows_what_each_instance_is_asked(cloud: Any) -> None:
         scaled.minute(requests=1)
     scaled.becomes(1)
     assert len(scaled.activities()) == 2
+
+
+class Held:
+    """So many requests that are with an endpoint's model all the time; those that time out are sent again."""
+
+    def __init__(self, scaled: Scaled, count: int, gate: Path) -> None:
+        self._scaled, self._gate = scaled, gate
+        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._gate.touch()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        while not self._gate.exists():
+            with contextlib.suppress(ClientError):
+                self._scaled.cloud.ask(self._scaled.name, str(self._gate))
+
+
+def test_tracking_follows_concurrency_in_steps_of_ten_seconds(cloud: Any, tmp_path: Path) -> None:
+    scaled = Moving(cloud)
+    scaled.register(1, 5)
+    predefined = {"PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"}
+    scaled.track(2.0, ScaleOutCooldown=0, ScaleInCooldown=0, PredefinedMetricSpecification=predefined)
+
+    def seen(statistic: str, period: int, seconds: float) -> list[float]:
+        """The metric's statistic of each period of so many last seconds, the oldest first."""
+        now = cloud.clock()
+        points = cloud.cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker", MetricName="ConcurrentRequestsPerModel", Period=period, Statistics=[statistic],
+            Dimensions=[{"Name": "EndpointName", "Value": scaled.name}, {"Name": "VariantName", "Value": "v0"}],
+            StartTime=datetime.fromtimestamp(now - seconds, UTC), EndTime=datetime.fromtimestamp(now, UTC),
+        )["Datapoints"]  # fmt: skip
+        return [each[statistic] for each in sorted(points, key=lambda each: each["Timestamp"])]
+
+    with Held(scaled, 6, tmp_path / "gate"):
+        cloud.until(lambda: bool(cloud.clock(forward=10)) and 6.0 in seen("Maximum", 10, 20))
+        first = cloud.clock()
+        cloud.until(lambda: cloud.clock(forward=10) - first > 120 or scaled.instances() == 3)
+        assert scaled.activities() == ["Setting desired instance count to 3. the policy follow"]
+        assert scaled.activity()[0]["StartTime"].timestamp() - first < 60, "three times ten seconds, not three minutes"
+        cloud.until(lambda: bool(cloud.clock(forward=10)) and seen("Maximum", 10, 11)[-1] == 2.0)
+    # It takes away as slowly as others do.
+    for _ in range(14):
+        scaled.minute()
+    assert scaled.instances() == 3
+    cloud.until(lambda: bool(cloud.clock(forward=60)) and scaled.instances() == 1)
+    assert seen("Average", 60, 120) == [0.0, 0.0]
 
 
 def test_a_cooldown_is_waited_for_and_the_bound_is_kept(cloud: Any) -> None:

@@ -24,7 +24,7 @@ from moto.core.responses import ActionResult, EmptyResult
 
 from cloudmodel.localaws import metric_math, notices
 from cloudmodel.localaws.clock import Clock
-from cloudmodel.localaws.metrics import NAMESPACE, Metrics, Values
+from cloudmodel.localaws.metrics import NAMESPACE, Source, Values
 
 OK, ALARM, NO_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
 SETTLES = 60.0
@@ -87,11 +87,12 @@ def judge(points: Sequence[float | None], alarm: Any, state: str) -> str:
 
 
 class Alarms:
-    """All alarms of the local AWS. Everything is called under the lock of the backends."""
+    """All alarms of the local AWS. `sources` tell what endpoints count. Everything is called under the lock of the
+    backends."""
 
-    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, clock: Clock, *sources: Source) -> None:
         self.clock = clock
-        self._metrics = metrics
+        self._sources = sources
 
     def states(self, account: str, region: str, names: Iterable[str], at: float) -> dict[str, str]:
         """What these alarms are at a moment; absent ones are left out."""
@@ -182,9 +183,10 @@ class Alarms:
             if {each.name: each.value for each in datum.dimensions} == wanted.dimensions:
                 put(_seconds(datum.timestamp), _values(datum))
         if wanted.namespace == NAMESPACE:
-            for point in self._metrics.points(backend.account_id, backend.region_name):
-                if point.name == wanted.name and point.dimensions == wanted.dimensions:
-                    put(point.start, point.values)
+            for source in self._sources:
+                for point in source.points(backend.account_id, backend.region_name, wanted.name, starts[0]):
+                    if point.dimensions == wanted.dimensions:
+                        put(point.start, point.values)
         return [statistic(each, wanted.statistic) for each in values]
 
 

@@ -29,6 +29,7 @@ from cloudmodel.localaws.clock import Clock
 from cloudmodel.localaws.endpoints import Endpoints, Key
 from cloudmodel.localaws.faults import PATH as FAULTS
 from cloudmodel.localaws.faults import Faults
+from cloudmodel.localaws.levels import Levels, Looks
 from cloudmodel.localaws.logs import Pump
 from cloudmodel.localaws.mending import mend
 from cloudmodel.localaws.metrics import Metrics, tell_moto
@@ -69,15 +70,17 @@ class Application:
         self._lock = threading.RLock()
         self._clock = Clock()
         self._metrics = Metrics(self._clock)
-        self._told = tell_moto(self._metrics)
-        alarms = Alarms(self._clock, self._metrics)
+        self._levels = Levels()
+        self._told = tell_moto(self._metrics, self._levels)
+        alarms = Alarms(self._clock, self._metrics, self._levels)
         rollouts = Rollouts(alarms, self._lock)
         self._endpoints = Endpoints(pool, Pump(self._lock), self._lock, rollouts, on_deleted=self._forget)
-        self._scaler = Scaler(alarms, self._endpoints, self._lock)
         self._runtime = Runtime(
             self._endpoints, Capture(self._lock), self._metrics, limits, get_account_id_from, region
         )
         self._asynchronous = Asynchronous(self._runtime, self._lock, get_account_id_from, region)
+        looks = Looks(self._levels, self._endpoints, self._asynchronous.backlog)
+        self._scaler = Scaler(alarms, self._endpoints, self._lock, looks)
         mend(
             type("SageMaker", (LocalSageMaker,), {"endpoints": self._endpoints}),
             type("AutoScaling", (LocalAutoScaling,), {"scaler": self._scaler}),
@@ -123,6 +126,7 @@ class Application:
             moto_api_backend.reset()
             self._faults.order(b"[]")
             self._metrics.forget()
+            self._levels.forget()
             self._scaler.forget()
             self.instance_id = secrets.token_hex(8)
         self._on_reset(self.instance_id)
@@ -150,6 +154,7 @@ class Application:
     def _forget(self, key: Key) -> None:
         """What depends on an endpoint ends with it."""
         forget_endpoint(key)
+        self._levels.forget(key)
         self._asynchronous.forget(key)
 
     def _reset(self, request: Request) -> Answer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +53,11 @@ class Endpoints:
         """What serves the next request of an endpoint."""
         shift = self._shifts.get(key)
         return shift.fleet if shift is not None and shift.turns() else self._fleets.get(key)
+
+    def fleets(self) -> Iterator[tuple[Key, Fleet]]:
+        """All that serve, those that are on their way included. Called under the lock."""
+        yield from list(self._fleets.items())
+        yield from [(key, shift.fleet) for key, shift in self._shifts.items()]
 
     def create(self, backend: Any, endpoint: Any) -> None:
         """Begin to bring up an endpoint that moto has just made. Called under the lock, like the next three."""

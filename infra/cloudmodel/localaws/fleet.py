@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +40,7 @@ class Fleet:
         self.capture = capture
         self.queued = queued
         self._credit: dict[str, float] = {}
+        self._asked: Counter[str] = Counter()
         self._active = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -55,6 +58,22 @@ class Fleet:
         with self._changed:
             self._active -= 1
             self._changed.notify_all()
+
+    @contextmanager
+    def asking(self, variant: str) -> Iterator[None]:
+        """A request is with the model of a variant."""
+        with self._changed:
+            self._asked[variant] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._asked[variant] -= 1
+
+    def asked(self, variant: str) -> int:
+        """How many requests are with the model of a variant now."""
+        with self._changed:
+            return self._asked[variant]
 
     def choose(self, wanted: str | None) -> Variant | None:
         """The variant that a request names, else the one whose turn it is; None where there is none.

@@ -1,4 +1,4 @@
-"""What endpoints count of their requests, by the minute, as SageMaker tells CloudWatch.
+"""What endpoints count of their requests, by the minute, as SageMaker tells CloudWatch. What is looked at: `levels`.
 
 Namespace AWS/SageMaker, dimensions EndpointName and VariantName, and the same once more with EndpointConfigName, by
 which a new fleet is told from the old one. Latencies are in microseconds, kept to three digits.
@@ -10,10 +10,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cloudmodel.localaws.clock import Clock, moment
 
 NAMESPACE = "AWS/SageMaker"
+MINUTE = 60.0
 KEPT_MINUTES = 24 * 60
 UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
 
@@ -23,7 +25,7 @@ Values = Counter[float]
 
 @dataclass(frozen=True)
 class Point:
-    """One minute of one metric; `start` is in seconds since 1970."""
+    """One period of one metric; `start` is in seconds since 1970."""
 
     name: str
     dimensions: Mapping[str, str]
@@ -106,23 +108,23 @@ class Metrics:
             minute.latencies[_rounded(model * 1e6)] += 1
             minute.overheads[_rounded(overhead * 1e6)] += 1
 
-    def points(self, account: str, region: str) -> Iterator[Point]:
-        """All that was counted there."""
+    def points(self, account: str, region: str, name: str | None = None, since: float = 0.0) -> Iterator[Point]:
+        """All that was counted there since then; of one metric, where it is named."""
         with self._lock:
             kept = {
-                place: {number: minute + _Minute() for number, minute in minutes.items()}
+                place: {number: each + _Minute() for number, each in minutes.items() if number * MINUTE >= since}
                 for place, minutes in self._minutes.get((account, region), {}).items()
             }
         together: dict[tuple[str, str], dict[int, _Minute]] = {}
         for (endpoint, variant, config), minutes in kept.items():
             dimensions = {"EndpointName": endpoint, "VariantName": variant}
             for number, minute in minutes.items():
-                yield from _points(dimensions | {"EndpointConfigName": config}, number, minute)
+                yield from _points(dimensions | {"EndpointConfigName": config}, number, minute, name)
                 whole = together.setdefault((endpoint, variant), {})
                 whole[number] = whole.get(number, _Minute()) + minute
         for (endpoint, variant), minutes in together.items():
             for number, minute in minutes.items():
-                yield from _points({"EndpointName": endpoint, "VariantName": variant}, number, minute)
+                yield from _points({"EndpointName": endpoint, "VariantName": variant}, number, minute, name)
 
     def forget(self) -> None:
         """Begin anew."""
@@ -130,7 +132,14 @@ class Metrics:
             self._minutes.clear()
 
 
-def tell_moto(metrics: Metrics) -> type:
+class Source(Protocol):
+    """Where points come from."""
+
+    def points(self, account: str, region: str, name: str | None = None, since: float = 0.0) -> Iterator[Point]:
+        """All of an account and region since then; of one metric, where it is named."""
+
+
+def tell_moto(*sources: Source) -> type:
     """Let moto's CloudWatch know of them; it does as long as the answer is kept."""
     from moto.cloudwatch.models import MetricAggregatedDatum
     from moto.core.common_models import CloudWatchMetricProvider
@@ -148,15 +157,17 @@ def tell_moto(metrics: Metrics) -> type:
                 timestamp=moment(point.start),
                 unit=UNITS.get(point.name, "Count"),
             )
-            for point in metrics.points(account_id, region)
+            for source in sources
+            for point in source.points(account_id, region)
         ]
 
     return type("EndpointMetrics", (CloudWatchMetricProvider,), {"get_cloudwatch_metrics": staticmethod(told)})
 
 
-def _points(dimensions: Mapping[str, str], number: int, minute: _Minute) -> Iterator[Point]:
+def _points(dimensions: Mapping[str, str], number: int, minute: _Minute, wanted: str | None) -> Iterator[Point]:
     for name, values in minute.metrics().items():
-        yield Point(name, dimensions, number * 60.0, values)
+        if wanted in (None, name):
+            yield Point(name, dimensions, number * MINUTE, values)
 
 
 def _rounded(value: float) -> float:

@@ -116,7 +116,8 @@ class Runtime:
             headers = {PASSED[member]: value for member, value in passed.items()}
             asked = time.monotonic()
             try:
-                reply = self.ask(variant, request.body, headers, self._limits.invocation)
+                with fleet.asking(variant.name):
+                    reply = self.ask(variant, request.body, headers, self._limits.invocation)
             except Throttled as problem:
                 return error(request, 429, "ThrottlingException", str(problem))
             model = time.monotonic() - asked

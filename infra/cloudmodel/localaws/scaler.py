@@ -2,8 +2,9 @@
 
 Schedules, cooldowns, step adjustments and what suspends them are the service's ("Application Auto Scaling User Guide").
 Target tracking adds after 3 minutes above the target and takes away after 15 below nine tenths of it, as the alarms
-show that AWS makes for it; minutes without data say nothing. How far it goes is published nowhere: to what the newest
-minute would need, or the busiest of the fifteen.
+show that AWS makes for it; minutes without data say nothing. Metrics of high resolution add after three times ten
+seconds, and take away no faster. How far it goes is published nowhere: to what the newest period would need, or the
+busiest of the fifteen.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -26,11 +27,11 @@ from moto.cloudwatch.models import cloudwatch_backends
 
 from cloudmodel.localaws.alarms import ALARM, Alarms, Wanted
 from cloudmodel.localaws.endpoints import Endpoints
-from cloudmodel.localaws.metrics import NAMESPACE
-from cloudmodel.localaws.scalable import Key, Place, targets_of_all
+from cloudmodel.localaws.levels import OFTEN
+from cloudmodel.localaws.metrics import MINUTE, NAMESPACE
+from cloudmodel.localaws.scalable import HIGH_RESOLUTION, Key, Place, next_look, often, policies_of, targets_of_all
 from cloudmodel.settings.schedule import At, Cron, Rate, parse
 
-MINUTE = 60.0
 LONGEST = 24 * 3600.0
 """A clock that was put forward by more is looked at for its last day only."""
 OUT, IN, SLACK = 3, 15, 0.9
@@ -39,8 +40,11 @@ KEPT = 100
 PATIENCE = 60.0
 REST = 0.01
 """Of the machine's seconds, between two looks of a clock that runs very fast."""
-PREDEFINED = {"SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum")}
-"""What the local AWS counts of the predefined metrics, with its statistic of a minute."""
+PREDEFINED = {
+    "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum"),
+    HIGH_RESOLUTION: ("ConcurrentRequestsPerModel", "Average"),
+}
+"""What the local AWS counts of the predefined metrics, with its statistic of a period."""
 
 
 @dataclass
@@ -52,10 +56,14 @@ class Memory:
 
 
 class Scaler:
-    """All targets of the local AWS. `lock` is the lock of moto's backends."""
+    """All targets of the local AWS. `lock` is the lock of moto's backends; `look_at` (`levels.Looks`) notes what is
+    with models and in queues, before it is followed."""
 
-    def __init__(self, alarms: Alarms, endpoints: Endpoints, lock: Any) -> None:
+    def __init__(
+        self, alarms: Alarms, endpoints: Endpoints, lock: Any, look_at: Callable[[float, float], None]
+    ) -> None:
         self._alarms = alarms
+        self._look_at = look_at
         self._clock = alarms.clock
         self._endpoints = endpoints
         self._lock = lock
@@ -73,19 +81,21 @@ class Scaler:
         self._activities.clear()
 
     def _run(self) -> None:
-        seen = self._clock.now() // MINUTE * MINUTE
+        seen = self._clock.now() // OFTEN * OFTEN
         while True:
-            self._clock.wait_until(seen + MINUTE, lambda: False)
-            now = self._clock.now() // MINUTE * MINUTE
-            mark = max(seen + MINUTE, now - LONGEST)
-            while mark <= now:
+            self._clock.wait_until(seen + OFTEN, lambda: False)
+            now = self._clock.now() // OFTEN * OFTEN
+            mark = max(seen, now - LONGEST)
+            while mark < now:
                 with self._lock:
                     targets = list(targets_of_all())
+                    before, mark = mark, min(next_look(targets, mark), now)
+                    self._look_at(before, mark)
                     busy = [endpoint for key, target in targets for endpoint in self._look(key, target, mark)]
-                mark = mark + MINUTE if targets else now + MINUTE
                 self._settled(busy)
-            with self._lock:
-                self._alarms.look_everywhere()
+            if seen // MINUTE < now // MINUTE:
+                with self._lock:
+                    self._alarms.look_everywhere()
             seen = now
             time.sleep(REST)
 
@@ -102,12 +112,13 @@ class Scaler:
             traceback.print_exc(file=sys.stderr)
 
     def _changed(self, key: Key, target: Any, mark: float) -> Iterator[Any]:
-        """What one minute changes at a target; yields the endpoint where its size does."""
+        """What a minute, or ten seconds of it, change at a target; yields the endpoint where its size does."""
         place = Place.of(key)
         if place is None or place.endpoint.endpoint_status != "InService":
             return
         suspended = target.suspended_state or {}
-        scheduled = not suspended.get("ScheduledScalingSuspended") and self._scheduled(key, target, mark)
+        due = mark % MINUTE == 0 and not suspended.get("ScheduledScalingSuspended")
+        scheduled = due and self._scheduled(key, target, mark)
         wanted, cause = place.capacity, "a scheduled action" if scheduled else ""
         if not scheduled:
             for policy, capacity in self._policies(key, place, mark):
@@ -154,10 +165,7 @@ class Scaler:
 
     def _policies(self, key: Key, place: Place, mark: float) -> Iterator[tuple[str, int]]:
         """Each policy that wants another capacity now, and which; one that only tracks takes away when all do."""
-        backend = applicationautoscaling_backends[key[0]][key[1]]
-        policies = [
-            each for each in backend.policies.values() if (each.scalable_dimension, each.resource_id) == key[2:]
-        ]
+        policies = [each for each in policies_of(key) if mark % MINUTE == 0 or often(each)]
         tracking = [each for each in policies if each.policy_type == "TargetTrackingScaling"]
         wishes = {each.policy_name: self._tracked(key, each, place, mark) for each in tracking}
         for name, capacity in wishes.items():
@@ -171,35 +179,38 @@ class Scaler:
 
     def _tracked(self, key: Key, policy: Any, place: Place, mark: float) -> int | None:
         said = policy.target_tracking_scaling_policy_configuration
-        points = self._points(key, said, place, mark)
+        wanted = self._wanted(said, place)
+        if wanted is None:
+            return None
+        cloudwatch = cloudwatch_backends[key[0]][key[1]]
         goal = float(said["TargetValue"])
-        newest, all_of_them = points[-OUT:], [each for each in points if each is not None]
+        period = OFTEN if often(policy) else MINUTE
+        newest = self._alarms.series(cloudwatch, replace(wanted, period=period), mark, OUT)
         if all(each is not None and each > goal for each in newest):
             if self._rests(key, policy, said.get("ScaleOutCooldown"), mark):
                 return None
             return math.ceil(place.capacity * (newest[-1] or 0.0) / goal)
-        if len(all_of_them) < IN or max(all_of_them) >= SLACK * goal or said.get("DisableScaleIn"):
+        if mark % MINUTE or said.get("DisableScaleIn"):
             return None
-        if self._rests(key, policy, said.get("ScaleInCooldown"), mark):
+        known = [each for each in self._alarms.series(cloudwatch, wanted, mark, IN) if each is not None]
+        if len(known) < IN or max(known) >= SLACK * goal or self._rests(key, policy, said.get("ScaleInCooldown"), mark):
             return None
-        return math.ceil(place.capacity * max(all_of_them) / goal)
+        return math.ceil(place.capacity * max(known) / goal)
 
-    def _points(self, key: Key, said: Mapping[str, Any], place: Place, mark: float) -> list[float | None]:
-        """The last fifteen minutes of what a policy tracks; nothing of what the local AWS does not count."""
-        cloudwatch = cloudwatch_backends[key[0]][key[1]]
+    def _wanted(self, said: Mapping[str, Any], place: Place) -> Wanted | None:
+        """What a policy tracks, by the minute; None of what the local AWS does not count."""
         if custom := said.get("CustomizedMetricSpecification"):
             dimensions = {each["Name"]: each["Value"] for each in custom.get("Dimensions") or ()}
-            wanted = Wanted(
+            return Wanted(
                 custom.get("Namespace", ""), custom.get("MetricName", ""), dimensions, MINUTE,
                 custom.get("Statistic", "Average"),
             )  # fmt: skip
-            return self._alarms.series(cloudwatch, wanted, mark, IN)
         kind = said.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
         if kind not in PREDEFINED:
-            return [None] * IN
+            return None
         metric, statistic = PREDEFINED[kind]
         dimensions = {"EndpointName": place.endpoint.endpoint_name, "VariantName": place.variant}
-        return self._alarms.series(cloudwatch, Wanted(NAMESPACE, metric, dimensions, MINUTE, statistic), mark, IN)
+        return Wanted(NAMESPACE, metric, dimensions, MINUTE, statistic)
 
     def _stepped(self, key: Key, policy: Any, place: Place, mark: float) -> int | None:
         """What the alarm of a step policy asks for while it is off."""
