@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud import Cloud, order_faults
+from cloud import NOTHING, Cloud, order_faults
 from pages import typed
 from terminal import Terminal
 from troubles import SCENES, Shop
@@ -106,3 +106,15 @@ def test_json_names_the_page_too(shop: Shop) -> None:
     (shop.state / "lock").unlink()
     assert code == 16
     assert json.loads(printed[printed.index("{") :])["runbook"] == "docs/runbooks/stuck-lock.md"
+
+
+def test_the_guide_upgrades_and_uninstalls(shop: Shop) -> None:
+    """The last: it takes the stack down."""
+    cloud = shop.cloud
+    for each in typed(ROOT / "docs/upgrade.md"):
+        if each.line == "cloudmodel local stop":
+            others = {"keys": 0, "configurations": 0}  # a scene made each of these behind the stack's back
+            assert cloud.inventory() | others == NOTHING
+        code, printed = shop.terminal.run(each.line)
+        assert (code, each.fits(printed)) == (each.code, True), f"$ {each.line}\n{printed}"
+    assert not shop.settings.exists()
