@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -35,7 +36,7 @@ from cloudmodel.optimize.technique import SEED
 from cloudmodel.optimize.workshop import THROUGHPUT_BATCH
 
 TOOLS = Path(__file__).with_name("peer_tools.py")
-LIMIT = 300.0
+LIMIT = 180.0
 """Seconds that a tool may take."""
 
 
@@ -132,9 +133,10 @@ def made_by(tool: str, python: str, request: Request, data: tuple[Path, Path], t
 
 def judge(entries: Sequence[Entry], request: Request, final: Dataset, metric: metrics.Metric) -> None:
     """Ask every model the final rows."""
-    original = inference.answers(request.model, final, request.signature)
-    for entry in entries:
-        answers = inference.answers(entry.model, final, request.signature)
+    with ThreadPoolExecutor(2) as pool:
+        models = [request.model, *(entry.model for entry in entries)]
+        original, *found = pool.map(lambda model: inference.answers(model, final, request.signature), models)
+    for entry, answers in zip(entries, found, strict=True):
         entry.judged = gate.judge(metric, original, answers, final, request.demand)
 
 

@@ -256,6 +256,16 @@ def test_only_the_better_half_is_measured_with_care() -> None:
     assert found.chosen.recipe.title == "opset"
 
 
+def test_of_two_that_are_as_fast_the_smaller_one_is_the_front() -> None:
+    """Half a percent is inside the intervals, and 300 bytes of 270 are not."""
+    bench = Bench({"static-int8": Variant(2.01, size=300), "dynamic-int8": Variant(2.0, size=270)})
+    found = search(bench, "static-int8", "dynamic-int8")
+    assert found.chosen is found.trials[1]
+    assert all(trial.accepted for trial in found.trials)
+    apart = search(Bench({**bench.variants, "static-int8": Variant(2.1, size=300)}), "static-int8", "dynamic-int8")
+    assert apart.chosen is apart.trials[0]
+
+
 def test_what_no_other_beats_is_measured_too() -> None:
     names = ["static-int8", "dynamic-int8", "weight-only", "slim"]
     bench = Bench({name: Variant(1.5 - 0.1 * place, size=300 - place) for place, name in enumerate(names)})

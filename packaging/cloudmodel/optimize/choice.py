@@ -9,7 +9,7 @@ from cloudmodel.optimize import profile as profiles
 from cloudmodel.optimize.gate import Verdict
 from cloudmodel.optimize.metrics import Metric
 from cloudmodel.optimize.sets import Sets
-from cloudmodel.optimize.trials import Found, Trial, Wish, standing
+from cloudmodel.optimize.trials import Found, Trial, Wish, standing, undominated
 from cloudmodel.optimize.workshop import Workshop
 
 
@@ -24,7 +24,7 @@ def choose(found: Found, workshop: Workshop, sets: Sets, metric: Metric, wish: W
     if not accepted:
         found.reason = _leave(found)
         return
-    chosen = max(accepted, key=lambda trial: _merit(trial, metric, wish))
+    chosen = max(undominated(accepted, metric), key=lambda trial: _merit(trial, metric, wish))
     assert chosen.made is not None
     answers = workshop.answers(chosen.made.model, chosen.made.sha256, sets.final)
     chosen.final = judged = gate.judge(metric, original, answers, sets.final, wish.demand)
@@ -39,7 +39,7 @@ def choose(found: Found, workshop: Workshop, sets: Sets, metric: Metric, wish: W
 
 
 def _merit(trial: Trial, metric: Metric, wish: Wish) -> tuple[float, ...]:
-    """What is asked for first, the rest for breaking ties: so the chosen trial is always on the front."""
+    """What is asked for first, the rest for breaking ties."""
     standing_of = standing(trial, metric)
     return standing_of[::-1] if wish.objective == "size" else standing_of
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cloudmodel.optimize import front
 from cloudmodel.optimize.bounds import Interval
 from cloudmodel.optimize.gate import Demand, Judged, Verdict
 from cloudmodel.optimize.measure import LOOK, Effort, Measured
 from cloudmodel.optimize.metrics import Metric
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.workshop import Made
+
+SAME_FIDELITY = 0.001
+"""Worst cosines of some hundred rows that are nearer than this are not told apart."""
+SAME_SIZE = 0.02
+"""Nor are sizes that differ by less than this share."""
 
 Objective = Literal["latency", "throughput", "size"]
 
@@ -94,8 +99,25 @@ def standing(trial: Trial, metric: Metric) -> tuple[float, float, float, float]:
     return trial.ratio.low, change, trial.judged.fidelity, -float(trial.made.size_bytes)
 
 
+def beats(one: Trial, other: Trial, metric: Metric) -> bool:
+    """Whether `one` is nowhere worse than `other` and somewhere better, where that can be told: speeds by intervals
+    that are apart, fidelities by more than SAME_FIDELITY, sizes by more than SAME_SIZE of the larger."""
+    assert one.ratio is not None
+    assert other.ratio is not None
+    left, right = standing(one, metric), standing(other, metric)
+    metric_gap, fidelity_gap = left[1] - right[1], left[2] - right[2]
+    size_gap = (left[3] - right[3]) / -min(left[3], right[3])
+    worse = (other.ratio.low > one.ratio.high, metric_gap < 0, fidelity_gap < -SAME_FIDELITY, size_gap < -SAME_SIZE)
+    better = (one.ratio.low > other.ratio.high, metric_gap > 0, fidelity_gap > SAME_FIDELITY, size_gap > SAME_SIZE)
+    return any(better) and not any(worse)
+
+
+def undominated(trials: Sequence[Trial], metric: Metric) -> list[Trial]:
+    """The trials that no other of them beats; all, should each be beaten by another."""
+    kept = [trial for trial in trials if not any(beats(other, trial, metric) for other in trials if other is not trial)]
+    return kept or list(trials)
+
+
 def front_of(found: Found, metric: Metric) -> list[str]:
     """The ids of the trials that passed and that no other of them beats."""
-    passed = [trial for trial in found.trials if trial.accepted]
-    points = [standing(trial, metric) for trial in passed]
-    return [trial.id for trial, rank in zip(passed, front.ranks(points), strict=True) if rank == 0]
+    return [trial.id for trial in undominated([trial for trial in found.trials if trial.accepted], metric)]
