@@ -9,6 +9,7 @@ golden sample.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from math import isclose
@@ -35,6 +36,8 @@ ASKED = ("realtime", "serverless")
 """The modes whose endpoints answer InvokeEndpoint."""
 OWN_CREDENTIALS = ("aws:accessKey", "aws:secretKey", "aws:assumeRoles", "aws:assumeRoleWithWebIdentity")
 """Configuration of pulumi-aws by which it is somebody else than this process."""
+AT_ONCE = 8
+"""Endpoints that are looked at at once, as many as the engine has operations (a client keeps 10 connections)."""
 ANSWER_SECONDS = 70
 """A model has 60 s for an answer, and the connection outlives it."""
 
@@ -96,12 +99,18 @@ class Proof:
         unseen: list[str] = []
         models = {str(each.outputs.get("name")): each for each in _live(state, MODEL)}
         configurations = {str(each.outputs.get("name")): each for each in _live(state, CONFIGURATION)}
-        for entry in _endpoints(state):
+
+        def look(entry: Resource) -> list[Untrue] | None:
             live = self._ask("describe_endpoint", EndpointName=entry.id)
-            if live is None:
-                unseen.append(f"what {entry.id} serves could not be looked at: it cannot be described")
-                continue
-            found += self._described(entry, live, configurations, models)
+            return None if live is None else list(self._described(entry, live, configurations, models))
+
+        endpoints = _endpoints(state)
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="landed") as pool:
+            for entry, seen in zip(endpoints, pool.map(look, endpoints), strict=True):
+                if seen is None:
+                    unseen.append(f"what {entry.id} serves could not be looked at: it cannot be described")
+                else:
+                    found += seen
         return found, unseen
 
     def instances(self, state: State) -> dict[str, int]:
