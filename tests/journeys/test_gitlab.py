@@ -93,12 +93,17 @@ def test_a_model_goes_from_a_merge_request_to_production(
     user = Shell(pipeline.workspace / "models/digits", author.environment)
     assert user.json("outputs", "--stack", "prod")["outputs"]["bundle_digest"] == second
 
+    done = pipeline.run(merged, "main", {"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_BRANCH": "main"})
+    assert list(done) == ["digits prod drift"] and done["digits prod drift"].ok, done["digits prod drift"].log
+    assert "lock: none\npending: none" in done["digits prod drift"].log
+
     # The roles that the jobs took are those whose trust takes such tokens.
     setup = Setup("digits", ACCOUNT, "us-east-1", Existing(), (trusted(GITLAB, PROJECT, "production", "main"),))
     plan, apply = (advice.outputs(setup)[f"{what}_role_arn"] for what in ("plan", "apply"))
     branch = f"project_path:{PROJECT}:ref_type:branch:ref:"
     assert gitlab.roles == [
         (plan, f"{branch}labels"), (plan, f"{branch}labels"), (plan, f"{branch}main"), (apply, f"{branch}main"),
+        (plan, f"{branch}main"),
     ]  # fmt: skip
     for role, subject in gitlab.roles:
         (statement,) = json.loads(documents.trust(setup, apply=role == apply))["Statement"]
