@@ -32,7 +32,7 @@ class Effort:
 
 GLANCE = Effort(processes=1, rounds=8, seconds=3.0)
 """Enough to drop what is clearly slower."""
-LOOK = Effort(rounds=10, seconds=8.0, hopeful=True)
+LOOK = Effort(rounds=6, seconds=8.0, hopeful=True)
 """Enough to tell early of a clear gain, in as many processes as count."""
 
 

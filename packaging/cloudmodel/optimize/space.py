@@ -47,15 +47,15 @@ def _quantized(census: Census, int8: Mapping[str, Any]) -> Iterator[Recipe]:
         step("static-int8", method="entropy", **int8),
         step("static-int8", method="minmax", per_channel=False, **int8),
     ]
-    dynamic = [step("dynamic-int8", reduce_range=int8["reduce_range"]), step("dynamic-int8", per_channel=False)]
+    channels, whole = step("dynamic-int8", reduce_range=int8["reduce_range"]), step("dynamic-int8", per_channel=False)
     blocks = [step("weight-only", bits=8), step("weight-only", bits=4)]
     if has["Conv"] or has["ConvTranspose"]:
         order = static
     elif has["MatMul"] > has["Gemm"]:
         # A MatMul keeps its float neighbours: quantizing all operators costs a sentence encoder its embedding.
-        order = [*dynamic, *blocks, step("static-int8", operators=["MatMul", "Gemm"], **int8), static[0]]
+        order = [channels, *blocks, whole, step("static-int8", operators=["MatMul", "Gemm"], **int8), static[0]]
     else:
-        order = [*static, *dynamic]
+        order = [*static, channels, whole]
     yield from (Recipe(steps=(each,)) for each in order)
 
 
