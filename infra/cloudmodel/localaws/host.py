@@ -45,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(options: argparse.Namespace, listening: socket.socket, stop: threading.Event) -> None:
     from werkzeug.serving import make_server
 
+    from cloudmodel.localaws.spared import spare_ecs
+
+    spare_ecs()
     from cloudmodel.localaws.application import Application
     from cloudmodel.localaws.frontend import Handler
     from cloudmodel.localaws.runtime import Limits
