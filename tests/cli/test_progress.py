@@ -41,7 +41,7 @@ def on_a_terminal(command: list[str], scenario: str, typed: str = "") -> tuple[i
     deadline = time.monotonic() + PATIENCE
     try:
         while time.monotonic() < deadline:
-            if select.select([ours], [], [], 0.2)[0]:
+            if select.select([ours], [], [], 1)[0]:
                 try:
                     piece = os.read(ours, 65536)
                 except OSError as gone:

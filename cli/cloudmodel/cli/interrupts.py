@@ -47,6 +47,22 @@ def stoppable(stop: Callable[[], None], *, as_json: bool = False) -> Iterator[No
             signal.signal(number, handler)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """While the block runs Ctrl-C does nothing: it says how a command ended, which is over then.
+
+    Outside the main thread nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def tell(text: str) -> None:
     """Write past Python's buffers, whose locks the interrupted code may hold."""
     with suppress(OSError):

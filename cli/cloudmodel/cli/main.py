@@ -9,6 +9,7 @@ import errno
 import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -136,7 +137,10 @@ def run() -> None:
     # A verb is over soon: looking for garbage among the classes of pulumi and boto3 costs a fifth of a preview's
     # CPU and finds next to nothing. `serve`, which stays, turns it on again.
     gc.disable()
-    sys.exit(answer(sys.argv[1:]))
+    code = answer(sys.argv[1:])
+    # What follows only cleans up: who presses Ctrl-C once more leaves now, with this code and without a traceback.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    sys.exit(code)
 
 
 def answer(arguments: Sequence[str]) -> int:
@@ -168,18 +172,26 @@ def _guarded(work: Callable[[], int], arguments: Sequence[str], context: Context
         help_wanted.show()
         return help_wanted.exit_code
     except BaseException as raised:
-        from cloudmodel.cli.output import show_error
+        from cloudmodel.cli.interrupts import undisturbed
 
-        error = explain(raised)
-        if context.debug:
-            import traceback
+        with undisturbed():
+            return _told(raised, arguments, context)
 
-            traceback.print_exception(raised)
-        elif type(error) is Bug:
-            error.where = _report(raised, arguments) or error.where
-        with suppress(BrokenPipeError):
-            show_error(error, as_json=context.json or asked_for_json(arguments))
-        return error.code
+
+def _told(raised: BaseException, arguments: Sequence[str], context: Context) -> int:
+    """The exit code of what was raised, once it is shown."""
+    from cloudmodel.cli.output import show_error
+
+    error = explain(raised)
+    if context.debug:
+        import traceback
+
+        traceback.print_exception(raised)
+    elif type(error) is Bug:
+        error.where = _report(raised, arguments) or error.where
+    with suppress(BrokenPipeError):
+        show_error(error, as_json=context.json or asked_for_json(arguments))
+    return error.code
 
 
 class Bug(CloudmodelError):
