@@ -34,6 +34,12 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"{EVERY} is set, and these tests would be left out:\n" + "\n".join(lacking))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto` is three workers on two cores: a third of the time the tests wait for processes and endpoints."""
+    return max(1, 3 * (os.cpu_count() or 1) // 2)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     counts: dict[str, int] = {}
     for marker, (finds, _) in NEEDS.items():
