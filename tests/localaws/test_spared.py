@@ -29,4 +29,4 @@ def test_a_target_of_ecs_is_looked_for_there(cloud: Any) -> None:
         MinCapacity=1,
         MaxCapacity=2,
     )
-    assert "ECS service doesn't exist" in told["Error"]["Message"]
+    assert "Cluster not found" in told["Error"]["Message"]
