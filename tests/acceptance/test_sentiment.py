@@ -35,7 +35,7 @@ def reviews() -> tuple[Any, Any]:
 def test_the_endpoint_is_right_as_often_as_the_pipeline(stand: Callable[[str], Any], project: Path) -> None:
     texts, good = reviews()
     cut = len(texts) * 4 // 5
-    pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=2), LogisticRegression(C=4, max_iter=1000))
+    pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10, max_iter=1000))
     pipeline.fit(texts[:cut], good[:cut])
     joblib.dump(pipeline, project / "sentiment.joblib")
     own = (pipeline.predict(texts[cut:]) == good[cut:]).mean()
@@ -44,5 +44,6 @@ def test_the_endpoint_is_right_as_often_as_the_pipeline(stand: Callable[[str], A
     for start in range(cut, len(texts), 500):
         answers += [row["label"] for row in endpoint.rows(texts[start : start + 500].tolist())]
     served = (np.array(answers) == good[cut:]).mean()
-    assert own >= TABLE - 0.005
+    print(f"sentiment of {len(answers)} texts: {served:.4f} through InvokeEndpoint, {own:.4f} in scikit-learn")
+    assert served >= TABLE
     assert abs(served - own) <= 0.005

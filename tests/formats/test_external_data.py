@@ -6,13 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx as onnx_library
 import pytest
 
 import onnx_models
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel
-from cloudmodel.formats import onnx
+from cloudmodel.formats import onnx, onnx_files
 from cloudmodel.formats.scan import require_clean, scan, scan_paths
+from cloudmodel.formats.session import open_session
+from cloudmodel.optimize.graph.opset import Opset, To
+from cloudmodel.optimize.technique import Artifact, Material
 
 
 def _point(path: Path, **entries: str) -> Path:
@@ -125,6 +129,29 @@ def test_nothing_is_copied_from_outside(tmp_path: Path) -> None:
     with pytest.raises(UnsafeModel, match="leaves"):
         onnx.export(path, tmp_path / "bundle/inner")
     assert not (tmp_path / "bundle/secret").exists()
+
+
+def test_the_oldest_operator_set_becomes_20_and_the_weights_stay_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a model of more than 2 GiB goes, which no protobuf holds (benchmarks/large_onnx.py)."""
+    before = Artifact(onnx_models.oldest(onnx_models.external(tmp_path / "old", "inner/weights.bin")))
+    described = onnx.signature(before.model)
+    monkeypatch.setattr(onnx_files, "SMALL", 0)
+    (tmp_path / "new").mkdir()
+    after = Opset().apply(before, Material(described), To(version=20), tmp_path / "new")
+    assert Opset().prove(before, after).counts["opset_after"] == 20
+    assert onnx_files.declare(after.model, described, 10) == described
+    assert (tmp_path / "new/inner/weights.bin").read_bytes() == (tmp_path / "old/inner/weights.bin").read_bytes()
+    written = onnx_library.load(after.model, load_external_data=False)
+    (tensor,) = written.graph.initializer
+    assert (written.ir_version, tensor.data_location, tensor.raw_data) == (10, onnx_library.TensorProto.EXTERNAL, b"")
+    assert [each.name for each in written.graph.input] == ["x"]
+    assert (scan(after.model).verdict, onnx.load(after.model).signature) == ("clean", described)
+    rows = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    for count in (1, 2, 5):
+        old, new = (open_session(each.model).run(None, {"x": rows[:count]})[0] for each in (before, after))
+        np.testing.assert_array_equal(old, new)
 
 
 def test_a_folder_is_clean_when_its_model_and_the_weights_it_names_are(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ import skops.io
 from sklearn import (
     calibration,
     cluster,
+    compose,
     datasets,
     decomposition,
     ensemble,
@@ -80,6 +81,9 @@ ESTIMATORS: dict[str, Callable[[], Any]] = {
     "gaussian process": lambda: gaussian_process.GaussianProcessClassifier(KERNEL, optimizer=None),
     "calibrated": lambda: calibration.CalibratedClassifierCV(svm.LinearSVC(), cv=2),
     "pipeline": lambda: pipeline.make_pipeline(preprocessing.StandardScaler(), decomposition.PCA(2), svm.SVC()),
+    "columns": lambda: pipeline.make_pipeline(
+        compose.ColumnTransformer([("a", preprocessing.MinMaxScaler(), [0, 1])]), linear_model.LogisticRegression()
+    ),
     "grid search": lambda: model_selection.GridSearchCV(tree.DecisionTreeClassifier(), {"max_depth": [1, 2]}, cv=2),
     "k-means": lambda: cluster.KMeans(2, n_init=1),
 }

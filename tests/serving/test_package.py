@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto as T
 from onnx import helper
@@ -82,17 +81,6 @@ def test_the_shipped_model(store: BundleStore) -> None:
     ]  # fmt: skip
 
 
-def oldest(path: Path) -> Path:
-    """A model of the oldest operator set and file version that onnxruntime reads."""
-    model = onnx.load(str(onnx_models.linear(path)))
-    model.opset_import[0].version = 7
-    model.ir_version = 3
-    for weight in model.graph.initializer:  # IR 3 lists them among the inputs
-        model.graph.input.append(helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
 @pytest.mark.parametrize("name", ["linear", "text", "echo", "scalar", "external", "oldest"])
 def test_models_of_every_shape(tmp_path: Path, store: BundleStore, name: str) -> None:
     makers: dict[str, Callable[[], Path]] = {
@@ -101,7 +89,7 @@ def test_models_of_every_shape(tmp_path: Path, store: BundleStore, name: str) ->
         "echo": lambda: onnx_models.echo(tmp_path / "m.onnx", "fdhiubs"),
         "scalar": lambda: onnx_models.echo(tmp_path / "m.onnx", "fs", ()),
         "external": lambda: onnx_models.external(tmp_path / "model", "inner/weights.bin"),
-        "oldest": lambda: oldest(tmp_path / "m.onnx"),
+        "oldest": lambda: onnx_models.oldest(onnx_models.linear(tmp_path / "m.onnx")),
     }
     manifest = package(ModelSource(name, makers[name]()), store).manifest
     assert manifest.parity.passed

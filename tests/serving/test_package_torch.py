@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, UnsafeModel, Unsupported
 from cloudmodel.formats.factory import Source
+from cloudmodel.formats.scan import scan_paths
 from cloudmodel.serving.package import ModelSource, Packaged, package
 
 FACTORIES = Path(torch_nets.__file__).parent
@@ -110,3 +112,20 @@ def test_what_is_no_whole_model_or_cannot_be_served_says_what_to_do(tmp_path: Pa
             packed(tmp_path, source, **more)
         assert caught.value.hint or error is Unsupported
         assert "cloudmodel-package-" not in f"{caught.value} {caught.value.where}"
+
+
+def test_a_checkpoint_with_code_of_its_own_is_loaded_by_its_digest_alone(tmp_path: Path) -> None:
+    weights = tmp_path / "checkpoint.pt"
+    torch.save({"state_dict": torch_nets.branching().state_dict(), "cleaner": np.lib.scimath.log}, weights)
+    digest = "sha256:" + hashlib.sha256(weights.read_bytes()).hexdigest()
+    source = Source(FACTORIES, "torch_nets:branching", weights)
+    for trust in ((), ("sha256:" + "0" * 64,)):
+        with pytest.raises(UnsafeModel) as refused:
+            packed(tmp_path, source, trust=trust)
+        assert digest in (refused.value.hint or "")
+    packaged = packed(tmp_path, source, trust=(digest,))
+    manifest = packaged.manifest
+    assert (manifest.scan.verdict, manifest.metadata["trusted"]) == ("unknown", [digest])
+    assert (manifest.layout, manifest.parity.passed) == ("onnxruntime", True)
+    extract(packaged.archive, tmp_path / "bundle")
+    assert scan_paths([tmp_path / "bundle/model.onnx"]).verdict == "clean"  # what is shipped has none of it

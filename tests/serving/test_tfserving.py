@@ -17,6 +17,7 @@ import pytest
 
 import served_models
 from cloudmodel.bundle import golden
+from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import open_store
 from cloudmodel.serving.package import ModelSource, package
 
@@ -41,7 +42,7 @@ class Small(tf.Module):
 for number in (1, 2):
     module = Small(number)
     tf.saved_model.save(module, f"{folder}/{number}", {"serving_default": module.score, "several": module.several})
-tf.saved_model.save(module, f"{folder}/one", {"serving_default": module.score})
+tf.saved_model.save(module, f"{folder}/one", {"score": module.score})
 print("made", flush=True)
 
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
@@ -151,8 +152,9 @@ def test_rows_columns_versions_signatures_status_and_metadata(judge: Any, serve:
     assert running.stop() == 0
 
 
-def test_a_saved_model_is_packaged_for_tensorflow_serving(judge: Any, tmp_path: Path) -> None:
+def test_a_saved_model_gets_the_signature_that_tensorflow_serving_calls(judge: Any, tmp_path: Path) -> None:
     folder, _ = judge
+    assert b"serving_default" not in (folder / "one/saved_model.pb").read_bytes()
     packaged = package(ModelSource("small", folder / "one", layout="tfserving"), open_store("store", base=tmp_path))
     manifest = packaged.manifest
     assert (manifest.format, manifest.layout, manifest.parity.passed) == ("savedmodel", "tfserving", True)
@@ -160,3 +162,6 @@ def test_a_saved_model_is_packaged_for_tensorflow_serving(judge: Any, tmp_path: 
     kept = golden.read(packaged.archive)
     assert kept is not None
     assert [*json.loads(kept[1])] == ["inputs"]
+    extract(packaged.archive, tmp_path / "bundle")
+    assert b"serving_default" in (tmp_path / "bundle/small/1/saved_model.pb").read_bytes()
+    assert manifest.metadata["original"]["signature"] == "score"

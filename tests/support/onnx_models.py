@@ -112,3 +112,14 @@ def external(folder: Path, location: str = "weights.bin", rows: int = 256) -> Pa
         location=location,
         size_threshold=0,
     )
+
+
+def oldest(path: Path) -> Path:
+    """Make a model one of the oldest operator set and file version that onnxruntime reads; its weights stay."""
+    model = onnx.load(str(path), load_external_data=False)
+    model.opset_import[0].version = 7
+    model.ir_version = 3
+    for tensor in model.graph.initializer:  # IR 3 lists them among the inputs
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    path.write_bytes(model.SerializeToString())
+    return path

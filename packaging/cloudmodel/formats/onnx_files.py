@@ -15,12 +15,15 @@ from onnx import external_data_helper, numpy_helper
 
 from cloudmodel.core import files
 from cloudmodel.core.errors import StepFailed
+from cloudmodel.formats.copying import copy_file
 from cloudmodel.formats.model import Signature, Tensor
 
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
 MOST_INLINE = 1 << 30
 """From this many bytes of weights on they lie beside the file: protobuf ends at 2 GiB."""
+SMALL = 1 << 20
+"""Bytes of a weight that a converter may look at: a shape, a scale, an axis."""
 QUANTIZED = frozenset(
     {
         "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv",
@@ -61,14 +64,32 @@ def load(path: Path, *, weights: bool = True) -> Any:
         raise StepFailed(f"onnx cannot read it: {' '.join(str(error).split())[:300]}", where=str(path)) from None
 
 
-def save(model: Any, folder: Path) -> Path:
+def load_graph(path: Path) -> Any:
+    """A ModelProto that holds the graph and the weights below SMALL; larger ones that lie beside the file stay there,
+    for no protobuf holds 2 GiB. Save it with `source`. Raises StepFailed."""
+    model = load(path, weights=False)
+    for tensor in _tensors(model.graph):
+        if external_data_helper.uses_external_data(tensor) and _size(tensor) < SMALL:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+    return model
+
+
+def save(model: Any, folder: Path, *, source: Path | None = None) -> Path:
     """Write `model.onnx` into `folder`, weights beside it from MOST_INLINE on; the same model gives the same bytes.
 
-    Notes on nodes (source lines, machine paths) are left out. Returns the file's path.
+    Weights that are not in the model (`load_graph`) are copied as they are from the folder `source`. Notes on nodes
+    (source lines, machine paths) are left out. Returns the file's path.
     """
     target = folder / MODEL
     _strip(model)
-    if sum(_size(tensor) for tensor in _tensors(model.graph)) >= MOST_INLINE:
+    if outside := _beside(model):
+        assert source is not None, outside
+        for name in outside:
+            copy_file(source / name, folder / name)
+        files.write_bytes(target, model.SerializeToString(deterministic=True))
+    elif sum(_size(tensor) for tensor in _tensors(model.graph)) >= MOST_INLINE:
         external_data_helper.convert_model_to_external_data(model, location=WEIGHTS, convert_attribute=False)
         onnx.save_model(model, str(target))
     else:
@@ -136,20 +157,14 @@ def census(path: Path) -> Census:
 
 def size_of(path: Path) -> int:
     """Bytes of a model file and of the weights beside it."""
-    model = load(path, weights=False)
-    beside = {
-        entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
-    }
+    beside = _beside(load(path, weights=False))
     return int(path.stat().st_size + sum((path.parent / name).stat().st_size for name in beside))
 
 
 def digest_of(path: Path) -> str:
     """The hex sha256 over a model file and the weights beside it."""
-    model = load(path, weights=False)
-    beside = {
-        entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
-    }
-    parts = [files.sha256(path), *(files.sha256(path.parent / name) for name in sorted(beside))]
+    beside = _beside(load(path, weights=False))
+    parts = [files.sha256(path), *(files.sha256(path.parent / name) for name in beside)]
     return parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
@@ -249,6 +264,12 @@ def _strip(model: Any) -> None:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
         value.doc_string = ""
         del value.metadata_props[:]
+
+
+def _beside(model: Any) -> list[str]:
+    """The names of the files that hold weights, sorted."""
+    tensors = (each for each in _tensors(model.graph) if external_data_helper.uses_external_data(each))
+    return sorted({entry.value for each in tensors for entry in each.external_data if entry.key == "location"})
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
