@@ -47,6 +47,14 @@ def test_the_next_run_names_the_lock_and_goes_on_once_it_is_broken(make: Callabl
     told = json.loads(out)
     assert told["error"] and told["hint"] and "Traceback" not in out.decode()
 
+    # Pulumi's file backend writes a state whole or not at all, but not its attributes: killed there, it reads neither.
+    kept = shell.folder / ".cloudmodel/official/.pulumi/stacks/digits"
+    assert not list(kept.rglob("*.attrs"))
+    (kept / "local.json.attrs").touch()
+    torn = shell.json("preview", *OFFICIAL, code=1)
+    assert torn["error"] == "StateCorrupt" and "local.json.attrs" in torn["hint"]
+    (kept / "local.json.attrs").unlink()
+
     refused = shell.json("up", "--yes", *OFFICIAL, code=16)
     assert refused["error"] == "StackLocked" and "cancel" in refused["hint"] and "(pid " in refused["message"]
     assert "Pulumi's own lock" in shell.json("cancel", "--yes", *OFFICIAL)["cancelled"]

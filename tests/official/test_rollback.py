@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cloud import ONE_OF_EACH, Cloud, order_faults
-from cloudmodel.engine.lock import me
+from cloudmodel.engine.lock import StackLock, me
 from cloudmodel.localaws.server import status
 from shell import Shell, lines_until
 from traffic import revise
@@ -159,7 +159,51 @@ def test_a_rollback_that_is_killed_leaves_nothing_that_the_next_run_does_not_kno
     done = shell.json("up", "--yes")
     assert any("interrupted" in each for each in done["warnings"])
     assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["new"]
+
+    # Killed once more, when Pulumi has just been given the state, which is without what nobody knows the end of.
+    running = status(shell.folder / ".cloudmodel/local")
+    assert running is not None
+    order_faults(running, {"service": "logs", "operation": "CreateLogGroup", "status": 500, "code": "InternalFailure"})
+    assert killed_by_the_import(shell).run("rollback", "--yes").returncode == -signal.SIGKILL
+    order_faults(running)
+    logs.create_log_group(logGroupName="old")  # it did take effect
+    record = shell.folder / ".cloudmodel/stacks/local/rollback.json"
+    left = record.read_bytes()
+    (begun,) = shell.json("state", "verify")["pending"]
+    assert begun.startswith("creating ") and begun.endswith("::old")
+
+    # As long as somebody is at it, it is nothing that an interrupted run left.
+    other = StackLock(shell.folder / ".cloudmodel/stacks/local", "local")
+    other.acquire("rollback")
+    (warning,) = shell.json("preview")["warnings"]
+    assert "in progress" in warning and "rollback by" in warning
+    other.release()
+
+    assert any("interrupted" in each for each in shell.json("up", "--yes")["warnings"])
+    assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["new"]
     assert shell.json("up", "--yes", "--expect-no-changes")["warnings"] == []
+
+    # Another state, or none: the record ends with the one that it speaks of.
+    exported = shell.json("state", "export")["state"]
+    record.write_bytes(left)
+    shell.json("state", "import", "--yes", stdin=json.dumps(exported).encode())
+    assert not record.exists()
+    record.write_bytes(left)
+    assert "interrupted" in shell.json("stack", "rm", "local", "--yes", code=2)["message"]
+    shell.json("stack", "rm", "local", "--yes", "--force")
+    assert not record.exists()
+
+
+def killed_by_the_import(shell: Shell) -> Shell:
+    """A shell whose Pulumi kills the command that runs it as soon as it has imported a state."""
+    real = shutil.which("pulumi", path=shell.environment["PATH"])
+    folder = shell.folder / "bin"
+    folder.mkdir()
+    (folder / "pulumi").write_text(
+        f'#!/bin/sh\n"{real}" "$@"\ncode=$?\ncase " $* " in *" stack import "*) kill -9 $PPID;; esac\nexit $code\n'
+    )
+    (folder / "pulumi").chmod(0o755)
+    return Shell(shell.folder, shell.environment | {"PATH": f"{folder}:{shell.environment['PATH']}"})
 
 
 def contents(s3: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from cloudmodel.core.resource import Checked, Live, Properties, ResourceNotReady
-from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.plugin import Plugin
@@ -258,19 +257,13 @@ class Official(Side):
         kept = Program(program, self.folder)
         self.stack.workspace.program = kept
         session = Session(
-            stack=self.stack, project=PROJECT, program=kept, command=self.command, cloud=None, state=self.state,
-            binding=BINDING, refresh=False, events=self.events.append, warnings=[],
+            stack=self.stack, project=PROJECT, program=kept, command=self.command, cloud=None, account="",
+            state=self.state, refresh=False, events=self.events.append, warnings=[],
         )  # fmt: skip
         for entry in self.state.resources:
             session.masker.learn(entry.inputs)
             session.masker.learn(entry.outputs)
         return session
-
-
-BINDING = Binding(
-    project=PROJECT, stack=STACK, target="local", engine="official", region="", cloud="", version="", program="",
-    settings="", bundle="", image="", account="", state="",
-)  # fmt: skip
 
 
 def _flags(options: Mapping[str, Any]) -> dict[str, Any]:

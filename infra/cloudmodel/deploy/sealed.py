@@ -101,6 +101,13 @@ def load(path: Path) -> SealedPlan:
         ) from None
 
 
+def opened(path: Path, current: Binding) -> SealedPlan:
+    """The plan in a file. Raises StalePlan unless `current` is what it was made from."""
+    plan = load(path)
+    plan.require(current)
+    return plan
+
+
 def _seal(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

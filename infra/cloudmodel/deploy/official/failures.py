@@ -12,6 +12,7 @@ from cloudmodel.core.errors import (
     OperationFailed,
     StackLocked,
     StackNotFound,
+    StateCorrupt,
     UsageError,
 )
 
@@ -86,6 +87,13 @@ KNOWN = (
         CredentialsMissing,
         "these credentials must read and write the state's bucket and use its key; see `aws sts get-caller-identity`",
         "the state's bucket refuses: {detail}",
+    ),
+    Known(
+        r"failed to load checkpoint: (unexpected )?EOF",
+        StateCorrupt,
+        "delete {stack}.json.attrs beside {stack}.json in the backend's folder: nothing in it is needed",
+        "Pulumi was killed while it wrote what goes with the state of {stack}; the state itself is whole",
+        "corrupt-state",
     ),
     Known(r"no stack named", StackNotFound, "cloudmodel stack ls"),
     Known(

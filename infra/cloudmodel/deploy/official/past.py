@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pulumi.automation import UpdateSummary
@@ -16,11 +15,11 @@ from cloudmodel.core.errors import Unsupported
 from cloudmodel.deploy.engines import Update
 from cloudmodel.deploy.official import cloud_secrets
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket
+from cloudmodel.deploy.official.workspace import FILES, folder_of
 from cloudmodel.engine import checkpoint
 from cloudmodel.engine.secrets import Secrets
 from cloudmodel.engine.state import State
 
-FILES = "file://"
 ROLLBACK = "rollback to"
 KINDS = {"update": "up"}
 END = ".checkpoint.json"
@@ -78,7 +77,7 @@ def _nodes(value: Any) -> Iterator[Any]:
 def _files(url: str, path: str, stack: str) -> list[tuple[str, Callable[[], bytes]]]:
     """Name and content of each checkpoint; their names hold the time, so that they sort by it."""
     if url.startswith(FILES):
-        files = sorted((Path(url.removeprefix(FILES)) / path).glob(f"*{END}"))
+        files = sorted((folder_of(url) / path).glob(f"*{END}"))
         return [(str(each), each.read_bytes) for each in files]
     if url.startswith(SCHEME):
         bucket = BackendBucket(url)

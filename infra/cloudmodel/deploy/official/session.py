@@ -14,7 +14,6 @@ from grpc import RpcError
 from pulumi.automation import CommandError
 
 from cloudmodel.core.errors import Cancelled, CloudmodelError
-from cloudmodel.deploy.binding import Binding
 from cloudmodel.deploy.official import failures
 from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.stack import OpenStack
@@ -58,8 +57,8 @@ class Session:
     program: Program
     command: Command
     cloud: Running | None
+    account: str
     state: State
-    binding: Binding
     refresh: bool
     events: Events
     warnings: list[str]

@@ -54,8 +54,8 @@ class FilePlace:
 
 
 class Unfinished:
-    """The record of a stack's rollback: the state as the rollback has made it, secrets sealed, and the fingerprint of
-    Pulumi's state that it takes the place of."""
+    """The record of a stack's rollback: the state as the rollback has made it, secrets sealed, and the fingerprints of
+    the states of Pulumi's that it takes the place of: `before`, and `after` once Pulumi is given what was made."""
 
     def __init__(self, place: Place, project: str, stack: str, secrets: Secrets) -> None:
         self._place = place
@@ -64,13 +64,13 @@ class Unfinished:
         self._secrets = secrets
 
     def found(self, state: State) -> State | None:
-        """What a rollback that was interrupted left; None where none was, or where Pulumi's `state` is not the one that
-        it began with: then it is over. Raises StateCorrupt."""
+        """What a rollback that was interrupted left; None where none was, or where Pulumi's `state` is neither the
+        one that it began with nor the one that it gave: then it is over. Raises StateCorrupt."""
         content = self._place.read()
         if content is None:
             return None
         document = checkpoint.parse(content, self._place.where)
-        if document.pop("before", None) != fingerprint(state):
+        if fingerprint(state) not in (document.pop("before", None), document.pop("after", None)):
             return None
         return checkpoint.read(document, self._project, self._stack, self._secrets, self._place.where).state
 
@@ -79,20 +79,18 @@ class Unfinished:
         before = fingerprint(state)
         return _Recorder(state, lambda now: self._write(now, before))
 
-    def rest(self, state: State) -> None:
-        """Pulumi has `state` now. What is still pending in it stays here."""
-        if state.pending:
-            self._write(state, fingerprint(replace(state, pending=())))
-        else:
-            self.forget()
+    def hand_over(self, state: State, before: State) -> None:
+        """Pulumi is about to be given `state` in the place of `before`. What is pending in it stays here, whether it
+        gets that far or not."""
+        self._write(state, fingerprint(before), after=fingerprint(replace(state, pending=())))
 
     def forget(self) -> None:
         """Whatever was found is over."""
         if self._place.read() is not None:  # in a bucket with versions a removal of nothing leaves a mark
             self._place.remove()
 
-    def _write(self, state: State, before: str) -> None:
-        document = checkpoint.export(state, self._secrets) | {"before": before}
+    def _write(self, state: State, before: str, after: str = "") -> None:
+        document = checkpoint.export(state, self._secrets) | {"before": before, "after": after}
         try:
             self._place.write(json.dumps(document).encode())
         except (OSError, CloudmodelError) as error:

@@ -25,6 +25,10 @@ from cloudmodel.settings.model import Project, StackSettings
 
 PRIVATE = ".cloudmodel"
 BACKEND = "PULUMI_BACKEND_URL"
+FILES = "file://"
+WHOLE = "?metadata=skip"
+"""Without it each file has a second one beside it, `….attrs`, which is not written whole or not at all: Pulumi, killed
+while it writes that one, can never read the state again (gocloud.dev/blob/fileblob, setAttrs)."""
 QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
@@ -70,7 +74,7 @@ def backend(project: Project, settings: StackSettings) -> str:
     """The URL of the state's backend; empty for the one that Pulumi is logged in to."""
     own = document(project.folder / "Pulumi.yaml").get("backend") if settings.target != "local" else None
     url = own.get("url") if isinstance(own, dict) else None
-    default = f"file://{project.folder / PRIVATE / 'official'}" if settings.target == "local" else ""
+    default = f"{FILES}{project.folder / PRIVATE / 'official'}{WHOLE}" if settings.target == "local" else ""
     return os.environ.get(BACKEND) or str(url or default)
 
 
@@ -78,13 +82,18 @@ def pulumis_holder(url: str, project: str, stack: str) -> str | None:
     """Who holds Pulumi's own lock of a stack; None for nobody, a fixed text where that cannot be seen from here."""
     if url.startswith(bucket.SCHEME):
         return bucket.pulumis_holder(bucket.BackendBucket(url), project, stack)
-    if not url.startswith("file://"):
+    if not url.startswith(FILES):
         return "whoever held it"
-    folder = Path(url.removeprefix("file://")) / ".pulumi" / "locks" / "organization" / project / stack
+    folder = folder_of(url) / ".pulumi" / "locks" / "organization" / project / stack
     for file in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError):
             return bucket.described(file.read_bytes())
     return None
+
+
+def folder_of(url: str) -> Path:
+    """The folder of a file backend."""
+    return Path(url.removeprefix(FILES).partition("?")[0])
 
 
 def document(path: Path) -> dict[str, Any]:
