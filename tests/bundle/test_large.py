@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from moto import mock_aws
 import bundle_parts
 from cloudmodel.bundle import archive, golden, signing, store
 from cloudmodel.bundle.store import FolderStore, open_store
+from cloudmodel.core import files
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -60,6 +62,23 @@ def test_it_is_named_by_its_manifest_and_comes_back(place: store.BundleStore, tm
     assert kept(place, tmp_path / "in")[0] == digest
     assert archive.read_files(path, list(SHARDS)) == SHARDS
     assert golden.read(path) is None
+
+
+def test_it_is_held_against_its_name_once_a_process_and_again_when_it_changed(
+    place: store.BundleStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, path = kept(place, tmp_path / "in")
+    place.get(digest)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sha256", lambda path: pytest.fail(f"{path} was read once more"))
+        assert place.get(digest) == path
+    shard = path / SECOND
+    shard.chmod(0o644)
+    shard.write_bytes(b"x" * shard.stat().st_size)
+    with pytest.raises(BundleChanged) if isinstance(place, FolderStore) else contextlib.nullcontext():
+        place.get(digest)
+    if not isinstance(place, FolderStore):
+        assert shard.read_bytes() == SHARDS[SECOND]  # fetched again
 
 
 def test_an_unchanged_shard_is_kept_once(place: store.BundleStore, tmp_path: Path, client: Any) -> None:

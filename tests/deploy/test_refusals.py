@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cloudmodel.bundle import archive, signing
 from cloudmodel.bundle.manifest import Finding, Scan
-from cloudmodel.bundle.store import open_store
+from cloudmodel.bundle.store import FolderStore, open_store
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.deploy.engines import Options
 from cloudmodel.engine.lock import StackLock
+from cloudmodel.engine.secrets import Passphrase, Secrets
 from cloudmodel.engine.step import Event
 
 BUILD = """
@@ -165,10 +167,36 @@ def test_what_needs_no_bundle_goes_on_where_the_pinned_one_was_changed(
 ) -> None:
     project, name, fresh = stood
     with a_bundle_that_was_changed(project, monkeypatch):
+        monkeypatch.setattr(FolderStore, "get", fetched)
         refreshed = project.engine(name).refresh(Options(), unheard)
         doomed = project.engine(name).preview_destroy(Options(), unheard)
+        drifted = project.engine(name).drift(Options(), unheard)
+        monkeypatch.undo()
     fresh()
-    assert not refreshed.changes and doomed.summary["delete"] >= 3
+    assert not refreshed.changes and doomed.summary["delete"] >= 3 and not drifted.outcome.changes
+
+
+def fetched(_: FolderStore, digest: str) -> Path:
+    raise AssertionError(f"{digest} was fetched")
+
+
+@pytest.mark.official_engine
+def test_a_new_stack_whose_secrets_are_sealed_with_another_passphrase_is_not_begun(
+    place: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = place()
+    theirs = Secrets(lambda _: Passphrase("theirs", "the test"))
+    sealed = theirs.encrypt("hunter2hunter2")
+    project.write(
+        "Pulumi.sealed.yaml",
+        f"encryptionsalt: {theirs.salt}\n"
+        f"config: {{'cloudmodel:target': local, 'aws:accessKey': any, 'aws:secretKey': {{secure: '{sealed}'}}}}\n",
+    )
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
+    with pytest.raises(CloudmodelError) as raised:
+        project.engine("official", "sealed").up(Options(), unheard)
+    assert raised.value.code == 3 and "PULUMI_CONFIG_PASSPHRASE" in str(raised.value.hint)
+    assert not list(project.folder.rglob("sealed.json"))
 
 
 def test_a_clouds_key_is_refused_by_name_on_the_embedded_engine(place: Callable[[], Any]) -> None:

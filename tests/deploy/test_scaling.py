@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cloud import Cloud
+from cloud import Cloud, order_faults
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.deploy import sealed
 from cloudmodel.deploy.engines import Options
@@ -115,8 +115,18 @@ def test_a_count_outlives_updates_and_changes_of_machines(scaled: Scaled) -> Non
     planned = scaled.run("preview")
     sealed.save(scaled.folder / "plan.json", planned)
     scaled.scale(6)
-    scaled.up(plan=scaled.folder / "plan.json")
+    running = server.status(scaled.folder / ".cloudmodel/local")
+    assert running is not None
+    order_faults(running, {"service": "sagemaker", "operation": "UpdateEndpoint", "code": "ResourceLimitExceeded"})
+    with pytest.raises(CloudmodelError, match="ResourceLimitExceeded"):
+        scaled.up(plan=scaled.folder / "plan.json")
     assert planned.summary["update"] == 1
+
+    # What that left behind is used as it is, and the plan says so.
+    order_faults(running)
+    again = scaled.run("preview")
+    assert again.summary["update"] == 1 and not again.summary["replace"]
+    assert scaled.up().summary == again.summary
     assert scaled.endpoint() == (6, "ml.c7i.large")
 
     # Other machines: a registered target is in AWS's way, so it goes first and comes back.

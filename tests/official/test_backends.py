@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from cloud import Cloud, order_faults
+from cloudmodel.deploy.official.plugin import write_launcher
 from cloudmodel.engine.lock import me
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import ACCOUNT, Running
+from cloudmodel.program.aws.local import LOCAL_URL
 from shell import Shell
 
 pytestmark = pytest.mark.official_engine
@@ -149,6 +152,55 @@ def test_a_stack_lives_in_s3_under_a_kms_key(well: Setting, tmp_path: Path) -> N
     assert "bert@build-8" in shell.json("up", "--stack", "prod", "--yes", code=16)["message"]
     assert "bert on build-8" in shell.json("cancel", "--stack", "prod", "--yes")["cancelled"]
     assert shell.json("destroy", "--stack", "prod", "--yes")["summary"]["delete"] == 2
+
+
+LOGS = """
+import pulumi_aws as aws
+for name in ("one", "two"):
+    aws.cloudwatch.LogGroup(name, name=name)
+"""
+
+
+def test_what_a_killed_run_began_on_an_account_is_looked_for_or_named(well: Setting, tmp_path: Path) -> None:
+    """Our plugin stands for Pulumi's own, and the local AWS for the account: nothing else knows of either."""
+    shell = Shell(tmp_path, well.shell.environment | {"AWS_ENDPOINT_URL": well.running.endpoint_url})
+    launcher = write_launcher(tmp_path / "plugin") / "pulumi-resource-aws"
+    launcher.write_text(f"#!/bin/sh\nexport {LOCAL_URL}={well.running.endpoint_url}\n{launcher.read_text()}")
+    (tmp_path / "cloudmodel.yaml").write_text("version: 1\nname: logs\nmodel: {source: digits.onnx}\n")
+    plugins = {"providers": [{"name": "aws", "path": str(launcher.parent)}]}
+    description = {"name": "logs", "runtime": "python", "backend": {"url": well.backend}, "plugins": plugins}
+    (tmp_path / "Pulumi.yaml").write_text(json.dumps(description))
+    (tmp_path / "__main__.py").write_text(LOGS.replace(', "two"', ","))
+    well.stack("prod")
+    shutil.copy(well.shell.folder / "Pulumi.prod.yaml", tmp_path)
+    shell.json("up", "--stack", "prod", "--yes")
+
+    # Killed while it made the second one, and something that only another provider knows.
+    s3, key = well.cloud.client("s3"), ".pulumi/stacks/logs/prod.json"
+    document = json.loads(s3.get_object(Bucket="state", Key=key)["Body"].read())
+    latest = document["checkpoint"]["latest"]
+    (one,) = [each for each in latest["resources"] if each["type"] == "aws:cloudwatch/logGroup:LogGroup"]
+    two = {**one, "urn": one["urn"].replace("::one", "::two"), "inputs": {**one["inputs"], "name": "two"}}
+    two = {name: value for name, value in two.items() if name not in ("id", "outputs")}
+    foreign = {**two, "urn": two["urn"].replace("aws:cloudwatch/logGroup:LogGroup", "a:b:C"), "type": "a:b:C"}
+
+    def pending(*entries: Any) -> None:
+        latest["pending_operations"] = [{"resource": each, "type": "creating"} for each in entries]
+        s3.put_object(Bucket="state", Key=key, Body=json.dumps(document))
+
+    pending(two, foreign)
+    told = shell.json("up", "--stack", "prod", "--yes", code=4)
+    assert "aws:cloudwatch/logGroup:LogGroup 'two', a:b:C 'two'" in told["message"]
+    assert "pulumi refresh --stack prod" in told["hint"] and "--clear-pending-creates" in told["hint"]
+
+    pending(two)
+    logs = well.cloud.client("logs")
+    logs.create_log_group(logGroupName="two")
+    (tmp_path / "__main__.py").write_text(LOGS)
+    done = shell.json("up", "--stack", "prod", "--yes")
+    assert any("interrupted" in each for each in done["warnings"]) and not done["summary"]["create"]
+    assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["one", "two"]
+    shell.json("up", "--stack", "prod", "--yes", "--expect-no-changes")
 
 
 def no_bucket(setting: Setting) -> dict[str, str]:

@@ -120,18 +120,24 @@ class EmbeddedEngine:
             return replace(outcome, warnings=outcome.warnings + unseen)
 
     def refresh(self, options: Options, events: Events) -> Outcome:
-        with self._recorded("refresh", options) as journal, self._session(journal.state, options, events) as session:
+        with (
+            self._recorded("refresh", options) as journal,
+            self._session(journal.state, options, events, bound=False) as session,
+        ):
             result = engine.refresh(session.run, journal, session.events, stop=self._stopped)
             return expected(self._done(session, journal, result, options), options)
 
     def preview_destroy(self, options: Options, events: Events) -> Outcome:
         recorder = MemoryRecorder(self._folder.load())
-        with self._session(recorder.state, options, events) as session:
+        with self._session(recorder.state, options, events, bound=False) as session:
             result = engine.destroy(session.run, recorder, session.events, preview=True, stop=self._stopped)
             return self._outcome(session, result, options)
 
     def destroy(self, options: Options, events: Events) -> Outcome:
-        with self._recorded("destroy", options) as journal, self._session(journal.state, options, events) as session:
+        with (
+            self._recorded("destroy", options) as journal,
+            self._session(journal.state, options, events, bound=False) as session,
+        ):
             if session.refresh:
                 engine.refresh(session.run, journal, session.events, stop=self._stopped).raise_error()
             result = engine.destroy(session.run, journal, session.events, stop=self._stopped)
@@ -179,7 +185,7 @@ class EmbeddedEngine:
 
     def drift(self, options: Options, events: Events) -> Drift:
         recorder = MemoryRecorder(self._folder.load())
-        with self._session(recorder.state, options, events) as session:
+        with self._session(recorder.state, options, events, bound=False) as session:
             result = engine.refresh(session.run, recorder, session.events, preview=True, stop=self._stopped)
             outcome = self._outcome(session, result, options)
             serving, unseen = Proof(self._project, self._settings, session.cloud).serving(recorder.state)

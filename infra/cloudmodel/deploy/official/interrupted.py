@@ -33,7 +33,7 @@ def left(
 
     Pulumi itself would make once more what it does not know to stand. On a real account only that is settled: the rest
     Pulumi does. Raises OperationFailed, naming each operation and the command that settles it, where it cannot be done
-    here: for types that our provider does not have, and for secrets that only Pulumi seals.
+    here: for types that our provider does not have, and for secrets that Pulumi's service seals.
     """
     found = unfinished.found(state)
     if found is None:
@@ -43,7 +43,7 @@ def left(
         foreign = [
             each.resource for each in state.pending if each.resource.custom and each.resource.type not in MANAGED
         ]
-        if cloud is None and (foreign or not _sealed_by_passphrase(backend, settings)):
+        if cloud is None and (foreign or not _can_be_given(backend, settings)):
             raise OperationFailed(
                 "a run was interrupted, and nobody knows whether it made "
                 + ", ".join(f"{each.type} '{each.name}'" for each in creating),
@@ -59,9 +59,9 @@ def left(
     return found
 
 
-def _sealed_by_passphrase(backend: str, settings: StackSettings) -> bool:
-    """Whether a state that we seal is one that Pulumi opens."""
-    return "://" not in (settings.secrets_provider or "") and backend.startswith((workspace.FILES, SCHEME))
+def _can_be_given(backend: str, settings: StackSettings) -> bool:
+    """Whether Pulumi opens a state that `put` seals."""
+    return "://" in (settings.secrets_provider or "") or backend.startswith((workspace.FILES, SCHEME))
 
 
 def settled(stack: OpenStack, left: State, project: str, cloud: Running | None, events: Events) -> State:

@@ -205,10 +205,11 @@ def _fixed(deployment: Deployment, variant: Variant) -> Production:
 
 
 def _instances(deployment: Deployment, fleet: Fleet) -> Production:
-    """A plan does not know how many run when it is carried out: it is not bound to how many run now."""
+    """A plan does not know how many run when it is carried out: it is not bound to how many run now. Only whether a
+    configuration that a failed update left behind can stay is a matter of how many run now, in plan and run alike."""
     if deployment.serverless:
         return {}
-    if fleet.moves and pulumi.runtime.is_dry_run():
+    if fleet.moves and not fleet.left and pulumi.runtime.is_dry_run():
         unknown: pulumi.Output[Any] = pulumi.Output.from_input(UNKNOWN)
         return {"initial_instance_count": unknown}
     return {"initial_instance_count": fleet.instances}

@@ -24,8 +24,17 @@ def standing(deployment: Deployment) -> Standing | None:
         return None
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+    client = _client(deployment)
+
+    def made(configuration: str) -> bool:
+        try:
+            client.describe_endpoint_config(EndpointConfigName=configuration)
+        except (ClientError, BotoCoreError):
+            return False  # then a plan leaves its count open
+        return True
+
     try:
-        described = _client(deployment).describe_endpoint(EndpointName=deployment.name)
+        described = client.describe_endpoint(EndpointName=deployment.name)
     except ClientError as error:
         if ABSENT in str(error.response.get("Error", {}).get("Message")):
             return None
@@ -42,6 +51,7 @@ def standing(deployment: Deployment) -> Standing | None:
             for each in described.get("ProductionVariants", ())
             if "DesiredInstanceCount" in each
         },
+        made=made,
     )
 
 
