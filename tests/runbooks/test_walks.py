@@ -59,13 +59,16 @@ def test_every_page_has_a_walk_and_one_shape() -> None:
         assert f"({name}.md)" in (PAGES / "README.md").read_text()
 
 
-def test_alarms_send_to_a_page(shop: Shop) -> None:
+def test_alarms_send_to_a_page_and_say_what_to_type_first(shop: Shop) -> None:
     cloud = Cloud(shop.running.endpoint_url, "us-east-1")
     alarms = cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix="shop-prod-")["MetricAlarms"]
     assert len(alarms) == 3
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) <= 1024
-        assert (ROOT / alarm["AlarmDescription"].rpartition(": ")[2]).is_file()
+        commands = re.findall(r"cloudmodel \w+ --stack prod", alarm["AlarmDescription"])
+        page = (ROOT / alarm["AlarmDescription"].rpartition(": ")[2]).read_text()
+        assert "Project shop" in alarm["AlarmDescription"]
+        assert commands and all(f"$ {command}" in page for command in commands)
 
 
 def test_what_errors_name_is_a_page() -> None:

@@ -14,8 +14,13 @@ from cloudmodel.program.deployment import Deployment
 from cloudmodel.program.variant import Variant
 
 PERIOD = 60
-RUNBOOKS = {"errors": "bad-model-live", "latency": "bad-model-live", "saturation": "saturation"}
-"""By the alarm's word, the page that its description sends to (CloudWatch takes 1024 characters of it)."""
+RUNBOOKS = {
+    "errors": ("bad-model-live", ("status", "rollback")),
+    "latency": ("bad-model-live", ("status", "rollback")),
+    "saturation": ("saturation", ("status",)),
+}
+"""By the alarm's word, the page that its description sends to, and what to run first (CloudWatch takes 1024 characters
+of it)."""
 
 PERIODS, BREACHES = 5, 3
 
@@ -65,7 +70,7 @@ class Alarms(pulumi.ComponentResource):
             alarm = aws.cloudwatch.MetricAlarm(
                 variant.called(f"alarm-{word}"),
                 name=name,
-                alarm_description=f"{description}. What to do: {runbook(RUNBOOKS[word])}",
+                alarm_description=f"{description}. {_next(deployment, word)}",
                 comparison_operator="GreaterThanThreshold",
                 evaluation_periods=PERIODS,
                 datapoints_to_alarm=BREACHES,
@@ -79,6 +84,13 @@ class Alarms(pulumi.ComponentResource):
             self.names[name] = alarm.name
             self.arns.append(alarm.arn)
         self.register_outputs({"topic": topic.arn})
+
+
+def _next(deployment: Deployment, word: str) -> str:
+    """What who is woken by an alarm does first: commands that can be typed as they stand, and the page that goes on."""
+    page, verbs = RUNBOOKS[word]
+    commands = ", then ".join(f"cloudmodel {verb} --stack {deployment.settings.stack}" for verb in verbs)
+    return f"Project {deployment.project.name}: {commands}. Runbook: {runbook(page)}"
 
 
 def _conditions(deployment: Deployment, variant: Variant) -> list[tuple[str, str, dict[str, Any]]]:
