@@ -84,9 +84,10 @@ replace-paths: $(VENV)/.test
 smoke-aws: $(VENV)/.core
 	@BIN=$(BIN) IMAGE=$(IMAGE) REGION=$(REGION) tools/smoke_aws.sh
 
-# Writes the golden state again, where a change is meant to reach stacks that stand; review the difference.
+# Writes the golden states again, where a change is meant to reach stacks that stand; review the difference.
+# STACKS="async scaled" writes only those.
 golden: $(VENV)/.test
-	PYTHONPATH=tests/support $(BIN)/python tools/golden.py
+	PYTHONPATH=tests/support $(BIN)/python tools/golden.py $(STACKS)
 
 # Runs 200 random programs on both engines and writes what differs into tests/parity; PROGRAMS=20 FIRST=1000 asks for
 # others.

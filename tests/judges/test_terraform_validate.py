@@ -8,6 +8,7 @@ from typing import Any
 import botocore.session
 import pytest
 
+from cloudmodel.bundle import store
 from cloudmodel.operate.bootstrap import goals
 from cloudmodel.operate.bootstrap.setup import GITHUB, GITLAB, Setup, pipeline
 from cloudmodel.settings.model import Existing
@@ -103,6 +104,8 @@ STACKS: dict[str, dict[str, Any]] = {
     "tags": {"tags": {"cost center": "a=b+c@d", "owner": "vision"}},
 }
 """Every setting that changes what is planned, each on the reference stack."""
+OF_A_BUNDLE = ("aws:sagemaker/model:Model", "aws:s3/bucketObjectv2:BucketObjectv2", "aws:iam/rolePolicy:RolePolicy")
+"""What differs where a bundle is so large that it lies in S3 as its files."""
 PIPELINES = (pipeline(GITHUB, "acme/digits", "production", "main"), pipeline(GITLAB, "acme/digits", "any", "main"))
 SETUPS = (
     Setup("digits", ACCOUNT, "us-east-1", Existing(), PIPELINES),
@@ -114,7 +117,7 @@ NEWER_TYPES = frozenset({"ml.c8g.medium"})
 
 
 def test_every_planned_resource_passes_the_providers_own_checks(
-    evaluate: Any, bundle: Any, terraform: Terraform
+    evaluate: Any, bundle: Any, terraform: Terraform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     STACKS["aws"]["bundle"] = bundle()
     planned = [
@@ -124,6 +127,13 @@ def test_every_planned_resource_passes_the_providers_own_checks(
         if each.type.startswith("aws:")
     ]
     assert len(planned) > 17 * len(STACKS)
+    monkeypatch.setattr(store, "LARGE", 0)
+    bundle({"model.onnx": b"weights", "code/inference.py": b"code"})
+    large = [
+        (each.type, f"large__{each.name}", each.inputs) for each in evaluate().resources if each.type in OF_A_BUNDLE
+    ]
+    assert [name for type, name, inputs in large if "modelDataSource" in inputs.get("primaryContainer", {})]
+    planned += large
     planned += [
         (goal.type, f"bootstrap{number}__{goal.name}", goal.inputs)
         for number, setup in enumerate(SETUPS)

@@ -12,7 +12,7 @@ from terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/leaving.md"
-GOLDEN = ROOT / "tests/golden/state.json"
+GOLDEN = ROOT / "tests/golden/local/state.json"
 pytestmark = pytest.mark.official_engine
 
 

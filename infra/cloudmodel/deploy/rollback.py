@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cloudmodel.bundle.manifest import MANIFEST_NAME
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.core.errors import UsageError
 from cloudmodel.core.resource import ASSET
@@ -93,10 +94,12 @@ def _counts(earlier: State, live: Mapping[str, int]) -> Iterator[tuple[str, int]
 
 
 def _found(node: Any, store: BundleStore) -> Any:
-    """A bundle's file is named by its content: it is wherever the store has it."""
+    """A bundle's file is named by its content: it is wherever the store has it. A large bundle, which is kept as its
+    files, has the name of its manifest's content."""
     if signature(node) != ASSET or not node.get("path"):
         return node
-    return {**node, "path": str(store.get(f"sha256:{node['hash']}"))}
+    place = store.get(f"sha256:{node['hash']}")
+    return {**node, "path": str(place / MANIFEST_NAME if place.is_dir() else place)}
 
 
 def _sized(entry: Resource, counts: Mapping[str, int]) -> dict[str, Any]:
