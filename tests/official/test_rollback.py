@@ -132,7 +132,8 @@ def bare(shell: Shell) -> Shell:
 TWO = """
 import pulumi
 import pulumi_aws as aws
-aws.cloudwatch.LogGroup("{name}", name="{name}", retention_in_days=14)
+topic = aws.sns.Topic("topic", display_name="{name}")
+aws.cloudwatch.LogGroup("{name}", name="{name}", retention_in_days=14, opts=pulumi.ResourceOptions(depends_on=[topic]))
 pulumi.export("revision", "{name}")
 """
 
@@ -171,6 +172,7 @@ def test_a_rollback_that_is_killed_leaves_nothing_that_the_next_run_does_not_kno
     left = record.read_bytes()
     (begun,) = shell.json("state", "verify")["pending"]
     assert begun.startswith("creating ") and begun.endswith("::old")
+    assert "interrupted" in shell.json("stack", "rm", "local", "--yes", code=2)["message"]
 
     # As long as somebody is at it, it is nothing that an interrupted run left.
     other = StackLock(shell.folder / ".cloudmodel/stacks/local", "local")
@@ -189,7 +191,7 @@ def test_a_rollback_that_is_killed_leaves_nothing_that_the_next_run_does_not_kno
     shell.json("state", "import", "--yes", stdin=json.dumps(exported).encode())
     assert not record.exists()
     record.write_bytes(left)
-    assert "interrupted" in shell.json("stack", "rm", "local", "--yes", code=2)["message"]
+    assert "still has resources" in shell.json("stack", "rm", "local", "--yes", code=2)["message"]
     shell.json("stack", "rm", "local", "--yes", "--force")
     assert not record.exists()
 

@@ -95,6 +95,11 @@ KNOWN = (
         "Pulumi was killed while it wrote what goes with the state of {stack}; the state itself is whole",
         "corrupt-state",
     ),
+    Known(
+        r"still has resources",
+        UsageError,
+        "cloudmodel destroy --stack {stack}; or `--force` to forget them",
+    ),
     Known(r"no stack named", StackNotFound, "cloudmodel stack ls"),
     Known(
         r"Could not automatically download and install|[Cc]ould not (find|load|install) plugin|no resource plugin"
