@@ -59,6 +59,8 @@ class Bench:
     original: Any = field(default_factory=lambda: SimpleNamespace(model=Path("original")))
     asked: Counter[tuple[str, int]] = field(default_factory=Counter)
     built: list[str] = field(default_factory=list)
+    unsure: tuple[measure.Effort, ...] = ()
+    efforts: list[measure.Effort] = field(default_factory=list)
 
     def variant(self, name: str) -> Variant:
         base, _, excluded = name.partition(" exclude=")
@@ -95,7 +97,9 @@ class Bench:
 
     def measure(self, made: Sequence[Made], request: Path, effort: measure.Effort) -> Measured:
         speeds = [self.variant(str(each.model)).speed for each in made]
-        floor = Interval(self.floor[0], 1.0, self.floor[1])
+        self.efforts.append(effort)
+        low, high = (0.8, 1.3) if effort in self.unsure else self.floor
+        floor = Interval(low, 1.0, high)
         from cloudmodel.optimize import ratios
 
         return Measured(
@@ -155,6 +159,16 @@ def test_nothing_faster_is_left_as_it_is_with_where_the_time_goes() -> None:
     assert found.reason.startswith("leave it as it is: the best trial that passed, static-int8, is not faster")
     assert "70% Softmax" in found.reason
     assert "70% is spent in operators that 8 bits do not make faster" in found.reason
+
+
+def test_short_look_that_cannot_tell_is_made_longer_once() -> None:
+    bench = Bench({"static-int8": Variant(2.0), "dynamic-int8": Variant(1.5)}, unsure=(measure.LOOK,))
+    found = search(bench, "static-int8", "dynamic-int8")
+    assert found.early is not None
+    assert found.early.id == "t1"
+    never = Bench(bench.variants, floor=(0.8, 1.3))
+    assert search(never, "static-int8", "dynamic-int8").early is None
+    assert never.efforts.count(measure.Effort()) == 2  # the longer look, and the finalists
 
 
 @pytest.mark.parametrize(("floor", "speed"), [((0.8, 1.3), 2.0), ((0.94, 1.06), 1.02)])

@@ -48,6 +48,7 @@ class Search:
     def __init__(self, workshop: Workshop, sets: Sets, metric: Metric, wish: Wish, report: Report = silent) -> None:
         self.workshop, self.sets, self.metric, self.wish, self.report = workshop, sets, metric, wish, report
         self.found = Found()
+        self.insisted = False
         self.started = monotonic()
         self.until = self.started + wish.budget
         self.request = workshop.request(sets.selection, wish.objective)
@@ -120,6 +121,9 @@ class Search:
         if not trial.open:
             return
         found = self.workshop.measure([trial.made], self.request, self.wish.look)
+        if found.claim(0) == "inconclusive" and not self.insisted:
+            self.insisted = True  # once: where the machine is too busy at length, every look would be in vain
+            found = self.workshop.measure([trial.made], self.request, self.wish.effort)
         trial.ratio, trial.judged = found.ratios[0], screened
         self._drop(trial, found)
         if trial.open and self._passes(trial.made, found.claim(0)):
