@@ -90,6 +90,8 @@ class EmbeddedEngine:
     def preview(self, options: Options, events: Events) -> Outcome:
         state = self._folder.load()
         with self._session(state, options, events) as session:
+            if not self._offline:
+                Proof(self._project, self._settings, session.cloud).require_known(state)
             ordered = self._sealed(session, options.plan) if options.plan else None
             result = engine.preview(
                 session.run, state, session.events, replace=options.replace, refresh=session.refresh, stop=self._stopped
@@ -106,6 +108,8 @@ class EmbeddedEngine:
     def up(self, options: Options, events: Events) -> Outcome:
         require_kept(self._project, self._settings)
         with self._recorded("up", options) as journal, self._session(journal.state, options, events) as session:
+            proof = Proof(self._project, self._settings, session.cloud)
+            proof.require_known(journal.state)
             plan = self._plan(session, journal, options)
             if not journal.state.resources:
                 self._cloud.remember(session.cloud.instance_id)
@@ -113,7 +117,6 @@ class EmbeddedEngine:
                 session.run, journal, session.events,
                 plan=plan, replace=options.replace, refresh=session.refresh, stop=self._stopped,
             )  # fmt: skip
-            proof = Proof(self._project, self._settings, session.cloud)
             proof.tell_rolled_back(result)
             outcome = self._done(session, journal, result, options)
             unseen = proof.require(result.state)

@@ -17,13 +17,14 @@ from typing import Any
 
 from cloudmodel.bundle import golden, parity
 from cloudmodel.bundle.store import open_store
-from cloudmodel.core.errors import CloudmodelError, RolledBack
+from cloudmodel.core.errors import CloudmodelError, OperationFailed, RolledBack
 from cloudmodel.engine.run import Result
 from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Op
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.engine.values import plain
 from cloudmodel.localaws.identity import Running
+from cloudmodel.program import names
 from cloudmodel.provider.cloud import LOCAL_KEY, session
 from cloudmodel.settings.model import Project, StackSettings
 
@@ -61,6 +62,22 @@ class Proof:
     project: Project
     settings: StackSettings
     cloud: Running | None
+
+    def require_known(self, state: State) -> None:
+        """Raise OperationFailed where the stack's endpoint stands and `state` knows nothing of the stack: the state was
+        lost, or another one is looked at, and an update would make a second key and fail at all that has a name."""
+        if state.resources or state.pending or not self._reachable:
+            return
+        name = names.base(self.settings.existing.name_prefix, self.project.name, self.settings.stack)
+        live = self._ask("describe_endpoint", EndpointName=name)
+        if live is not None and live.get("EndpointArn"):
+            raise OperationFailed(
+                f"the endpoint {name} stands, and the state of stack {self.settings.stack} knows nothing",
+                where=str(live["EndpointArn"]),
+                hint=f"cloudmodel state rebuild --stack {self.settings.stack}, where it is this stack's; else another "
+                "name for the project or the stack",
+                runbook="lost-state",
+            )
 
     def tell_rolled_back(self, result: Result) -> None:
         """Raise RolledBack where a failed update of an endpoint left another configuration in service than it wanted.
