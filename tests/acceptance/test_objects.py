@@ -35,8 +35,9 @@ model:
     mean: [0.485, 0.456, 0.406]
     std: [0.229, 0.224, 0.225]
 """
-SEEN = {"china.jpg": {442, 698}, "chelsea.png": {285}, "coffee.png": {967}, "camera.png": {872}}
-"""What is on the pictures of scikit-learn and scikit-image: bell cote or palace, Egyptian cat, espresso, tripod."""
+SEEN = {"china.jpg": {442, 698}, "chelsea.png": {285}, "coffee.png": {967}, "camera.png": {872}, "bus.jpg": {654}}
+"""What is on the pictures of scikit-learn, scikit-image and Ultralytics: bell cote or palace, Egyptian cat, espresso,
+tripod, minibus."""
 
 
 def test_pictures_are_recognized_as_by_the_pytorch_model(stand: Callable[[str], Any], project: Path) -> None:
@@ -54,4 +55,8 @@ def test_pictures_are_recognized_as_by_the_pytorch_model(stand: Callable[[str], 
 
 def picture(name: str) -> Path:
     own = Path(sklearn.datasets.__file__).parent / "images" / name
-    return own if own.is_file() else unpacked("scikit-image==0.25.2") / "skimage/data" / name
+    if own.is_file():
+        return own
+    if name == "bus.jpg":
+        return unpacked("ultralytics==8.4.190") / "ultralytics/assets" / name
+    return unpacked("scikit-image==0.25.2") / "skimage/data" / name

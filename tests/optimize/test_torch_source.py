@@ -201,6 +201,19 @@ def test_an_export_has_the_signature_s_names_and_open_dimensions(tmp_path: Path)
     assert b"torch_nets" not in raw
 
 
+def test_a_file_of_dynamo_that_cannot_be_loaded_is_passed_over_and_told(tmp_path: Path) -> None:
+    """An output called as a value inside: dynamo writes the name twice."""
+    clash = Signature(inputs=VECTOR.inputs, outputs=(Tensor(name="linear", dtype="float32", shape=("batch", 3)),))
+    arrays = {"x": np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)}
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    with modules.quiet():
+        written = export.export(module, arrays, clash, tmp_path)
+    assert written.exporter == "torchscript"
+    assert written.reason.startswith("dynamo: ")
+    assert "'linear' has been used as output names multiple times" in written.reason
+    assert written.worst < 1e-6
+
+
 def test_a_model_that_no_exporter_writes_rightly_is_refused_with_both_reasons(tmp_path: Path) -> None:
     arrays = {"x": np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)}
     with modules.quiet(), pytest.raises(StepFailed, match=r"dynamo: .*torchscript: on a batch of 1 the file answers"):
