@@ -72,6 +72,7 @@ class Endpoint:
 
 Serve = Callable[[ModelSource], Endpoint]
 Stand = Callable[[str], Endpoint]
+Client = Callable[[str], Any]
 
 
 @pytest.fixture
@@ -119,34 +120,46 @@ def stand(project: Path, serve: Serve) -> Stand:
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Package a model and put it behind an endpoint of one local AWS that all of these share, by S3 and boto3 alone."""
+def cloud() -> Iterator[Client]:
+    """One local AWS that all of these share: its client of a service."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "local"
-        running = server.start(home, region=REGION, max_workers=12)
+        running = server.start(home, region=REGION, max_workers=2)
 
         def client(service: str) -> Any:
             return boto3.client(service, endpoint_url=running.endpoint_url, region_name=REGION, **NOBODY)
 
-        s3, iam, sagemaker, runtime = map(client, ("s3", "iam", "sagemaker", "sagemaker-runtime"))
-        s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION})
-        role = iam.create_role(RoleName="serving", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-        store = open_store("store", base=tmp_path_factory.mktemp("acceptance"))
-
-        def put(source: ModelSource) -> Endpoint:
-            packaged = package(source, store)
-            name = source.name
-            s3.upload_file(str(packaged.archive), "models", f"{name}.tar.gz")
-            container = {"Image": IMAGE, "ModelDataUrl": f"s3://models/{name}.tar.gz"}
-            sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container)
-            variant = {"VariantName": "main", "ModelName": name, "InstanceType": "ml.c7i.large",
-                       "InitialInstanceCount": 1}  # fmt: skip
-            sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
-            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-            sagemaker.get_waiter("endpoint_in_service").wait(
-                EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 240}
-            )
-            return Endpoint(packaged.manifest, name, runtime)
-
-        yield put
+        client("s3").create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION})
+        client("iam").create_role(RoleName="serving", AssumeRolePolicyDocument=json.dumps(TRUST))
+        yield client
         assert server.stop(home)
+
+
+@pytest.fixture
+def serve(cloud: Client, tmp_path: Path) -> Iterator[Serve]:
+    """Package a model and put it behind an endpoint, by S3 and boto3 alone; the endpoint goes with the test."""
+    s3, sagemaker, runtime = map(cloud, ("s3", "sagemaker", "sagemaker-runtime"))
+    role = cloud("iam").get_role(RoleName="serving")["Role"]["Arn"]
+    store = open_store("store", base=tmp_path)
+    standing = []
+
+    def put(source: ModelSource) -> Endpoint:
+        packaged = package(source, store)
+        name = source.name
+        s3.upload_file(str(packaged.archive), "models", f"{name}.tar.gz")
+        container = {"Image": IMAGE, "ModelDataUrl": f"s3://models/{name}.tar.gz"}
+        sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container)
+        variant = {"VariantName": "main", "ModelName": name, "InstanceType": "ml.c7i.large",
+                   "InitialInstanceCount": 1}  # fmt: skip
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        standing.append(name)
+        sagemaker.get_waiter("endpoint_in_service").wait(
+            EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 240}
+        )
+        return Endpoint(packaged.manifest, name, runtime)
+
+    yield put
+    for name in standing:
+        sagemaker.delete_endpoint(EndpointName=name)
+        sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
