@@ -11,6 +11,7 @@ import onnx as onnx_library
 import pytest
 
 import onnx_models
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel
 from cloudmodel.formats import onnx, onnx_files
 from cloudmodel.formats.scan import require_clean, scan, scan_paths
@@ -117,7 +118,7 @@ def test_weights_cut_short(tmp_path: Path) -> None:
 
 def test_a_bundle_gets_the_weights_beside_the_model(tmp_path: Path) -> None:
     path = onnx_models.external(tmp_path / "m", "inner/weights.bin")
-    copy = onnx.export(path, tmp_path / "bundle")
+    copy = onnx.export(path, tmp_path / "bundle", Digests())
     assert copy.name == "model.onnx"
     assert onnx.load(copy).files == ("model.onnx", "inner/weights.bin")
     assert scan(copy).verdict == "clean"
@@ -127,7 +128,7 @@ def test_nothing_is_copied_from_outside(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(1 << 16))
     path = _point(onnx_models.external(tmp_path / "m"), location="../secret")
     with pytest.raises(UnsafeModel, match="leaves"):
-        onnx.export(path, tmp_path / "bundle/inner")
+        onnx.export(path, tmp_path / "bundle/inner", Digests())
     assert not (tmp_path / "bundle/secret").exists()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,24 @@ import torch_nets
 from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, UnsafeModel, Unsupported
+from cloudmodel.formats import opening
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.scan import scan_paths
 from cloudmodel.serving.package import ModelSource, Packaged, package
 
 FACTORIES = Path(torch_nets.__file__).parent
 VECTOR = [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's part in this process, which has PyTorch already: that it is shut in has tests of its own."""
+    monkeypatch.setattr(opening.confined, "run", in_this_process)
+
+
+def in_this_process(_: str, job: Any, *, folder: Path, **more: Any) -> Any:
+    with contextlib.chdir(folder):
+        return json.loads(json.dumps(opening.run(json.loads(json.dumps(job)), more["report"])))
 
 
 def packed(folder: Path, source: Path | Source, **more: Any) -> Packaged:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,30 @@ def oldest(path: Path) -> Path:
         model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def tables(folder: Path, *, tables: int, rows: int, write: Callable[[Path, int], None] | None = None) -> Path:
+    """ids int64 [batch] → y float32 [batch, 64]: the sum of a row of each table, every one in a file of its own beside
+    `model.onnx`. `write` makes a file of so many bytes; without it they are all but one number zeros, and take no
+    room."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights, nodes = [], []
+    for number in range(tables):
+        location = f"table-{number:05}-of-{tables:05}.bin"
+        (write or _sparse)(folder / location, rows * 64 * 4)
+        table = onnx.TensorProto(
+            name=f"t{number}", data_type=T.FLOAT, dims=[rows, 64], data_location=onnx.TensorProto.EXTERNAL
+        )
+        table.external_data.add(key="location", value=location)
+        table.external_data.add(key="length", value=str(rows * 64 * 4))
+        weights.append(table)
+        nodes.append(helper.make_node("Gather", [f"t{number}", "ids"], [f"g{number}"]))
+    nodes.append(helper.make_node("Sum", [f"g{number}" for number in range(tables)], ["y"]))
+    return save(
+        folder / "model.onnx", nodes, [value("ids", T.INT64, ["batch"])], [value("y", T.FLOAT, ["batch", 64])], weights
+    )
+
+
+def _sparse(path: Path, size: int) -> None:
+    path.write_bytes(path.name[8:12].encode())
+    os.truncate(path, size)

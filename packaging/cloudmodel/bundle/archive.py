@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from cloudmodel.bundle.manifest import MANIFEST_NAME, FileEntry, Manifest
 from cloudmodel.core import files, tar
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, UnsafeModel, UsageError
 from cloudmodel.core.progress import Progress, Report, silent
 
@@ -49,10 +50,11 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
         raise UnsafeModel(f"{MANIFEST_NAME} is not a manifest: {place}: {first['msg']}", where=where) from None
 
 
-def entries(folder: Path, names: Iterator[str] | list[str]) -> tuple[FileEntry, ...]:
-    """The manifest's lines for files of `folder`, sorted by path."""
+def entries(folder: Path, names: Iterator[str] | list[str], digests: Digests | None = None) -> tuple[FileEntry, ...]:
+    """The manifest's lines for files of `folder`, sorted by path; those that `digests` knows are not read again."""
+    digests = digests or Digests()
     return tuple(
-        FileEntry(path=name, sha256=files.sha256(folder / name), size=(folder / name).stat().st_size)
+        FileEntry(path=name, sha256=digests.sha256(folder / name), size=(folder / name).stat().st_size)
         for name in sorted(names)
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cloudmodel.bundle.manifest import Manifest
 from cloudmodel.bundle.store import BundleStore
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.progress import Report, silent
 
 PACKAGES = ("cloudmodel", "numpy", "onnx", "onnxruntime")
@@ -40,8 +41,9 @@ def list_files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def build(folder: Path, manifest: Manifest, store: BundleStore, report: Report = silent) -> Packaged:
-    """Keep what `manifest` lists in `folder` in the store. Raises OSError and the store's errors."""
-    digest, kept = store.keep(folder, manifest, report)
+def build(folder: Path, manifest: Manifest, store: BundleStore, digests: Digests, report: Report = silent) -> Packaged:
+    """Keep what `manifest` lists in `folder` in the store, which may move what is in `digests`. Raises OSError and the
+    store's errors."""
+    digest, kept = store.keep(folder, manifest, report, digests)
     size = kept.stat().st_size if kept.is_file() else sum(entry.size for entry in manifest.files)
     return Packaged(digest, kept, size, manifest)

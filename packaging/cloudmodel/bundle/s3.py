@@ -6,6 +6,7 @@ import base64
 import contextlib
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cloudmodel.bundle import archive, signing
 from cloudmodel.bundle.manifest import MANIFEST_NAME, Manifest
 from cloudmodel.bundle.store import CACHE, MADE, FolderStore, absent, bounded, copy_verified, disk_errors, hex_of
 from cloudmodel.core import files
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, CredentialsMissing, UsageError
 from cloudmodel.core.naming import DIGEST
 from cloudmodel.core.progress import Report, silent
@@ -33,8 +35,13 @@ class S3Store:
         self._made = FolderStore(base / MADE)
         self._given = client
 
-    def keep(self, folder: Path, manifest: Manifest, report: Report = silent) -> tuple[str, Path]:
-        digest, path = self._cache.keep(folder, manifest, report)
+    def workplace(self) -> AbstractContextManager[Path]:
+        return self._cache.workplace()
+
+    def keep(
+        self, folder: Path, manifest: Manifest, report: Report = silent, digests: Digests | None = None
+    ) -> tuple[str, Path]:
+        digest, path = self._cache.keep(folder, manifest, report, digests)
         self.put(path)
         return digest, path
 

@@ -14,12 +14,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from cloudmodel.bundle import archive, signing
 from cloudmodel.bundle.manifest import MANIFEST_NAME, Manifest
 from cloudmodel.core import files, tar
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, ProjectInvalid, UnsafeModel, UsageError
 from cloudmodel.core.naming import DIGEST
 from cloudmodel.core.progress import Progress, Report, silent
@@ -30,6 +32,8 @@ MADE = Path(".cloudmodel") / "bundles"
 LARGE = 2 << 30
 """Bytes of files above which a bundle is kept as its files: weights hardly compress, an archive of them is written and
 unpacked for minutes, and a shard that did not change would be in every one."""
+WORK = ".building-"
+"""What a folder is called in which a bundle is made."""
 AGAIN = "cloudmodel package --push"
 _WHOLE: dict[tuple[Path, str], tuple[Any, ...]] = {}
 """What this process has held against its digest already, and how it lay there then."""
@@ -41,9 +45,14 @@ class BundleStore(Protocol):
 
     location: str
 
-    def keep(self, folder: Path, manifest: Manifest, report: Report = silent) -> tuple[str, Path]:
+    def workplace(self) -> AbstractContextManager[Path]:
+        """An empty folder on the disk of what is kept here; it is gone in the end."""
+
+    def keep(
+        self, folder: Path, manifest: Manifest, report: Report = silent, digests: Digests | None = None
+    ) -> tuple[str, Path]:
         """Make a bundle of the files that `manifest` lists in `folder`, the newest of its name; returns its digest
-        and a local path."""
+        and a local path. Files of a large one whose `digests` are known are moved out of `folder`."""
 
     def put(self, bundle: Path) -> str:
         """Keep an archive, or a large bundle's folder, and make it the newest of its name; returns its digest. Putting
@@ -90,13 +99,29 @@ class FolderStore:
         self.root = root
         self.location = str(root)
 
-    def keep(self, folder: Path, manifest: Manifest, report: Report = silent) -> tuple[str, Path]:
+    @contextlib.contextmanager
+    def workplace(self) -> Iterator[Path]:
+        made = not self.root.exists()
+        with disk_errors(self.location):
+            self.root.mkdir(parents=True, exist_ok=True)
+            work = tempfile.TemporaryDirectory(prefix=WORK, dir=self.root)
+        try:
+            with work as name:
+                yield Path(name)
+        finally:
+            if made:
+                with contextlib.suppress(OSError):  # there is something in it now
+                    self.root.rmdir()
+
+    def keep(
+        self, folder: Path, manifest: Manifest, report: Report = silent, digests: Digests | None = None
+    ) -> tuple[str, Path]:
         with disk_errors(self.location):
             if sum(entry.size for entry in manifest.files) > LARGE:
-                digest = self._keep_files(folder, manifest, report)
+                digest = self._keep_files(folder, manifest, report, digests or Digests())
             else:
                 self.root.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(prefix=".building-", dir=self.root) as work:
+                with tempfile.TemporaryDirectory(prefix=WORK, dir=self.root) as work:
                     made = Path(work) / "bundle"
                     digest = archive.write(folder, manifest, made, report=report)
                     report(Progress("store", note=self.location))
@@ -110,7 +135,7 @@ class FolderStore:
         manifest = archive.read_manifest(bundle)
         if bundle.is_dir():
             with disk_errors(self.location):
-                digest = self._keep_files(bundle, manifest, silent)
+                digest = self._keep_files(bundle, manifest, silent, Digests())
                 self._name(manifest.name, digest)
             return digest
         digest = f"sha256:{files.sha256(bundle)}"
@@ -172,7 +197,7 @@ class FolderStore:
         if target.exists():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=self.root) as work:
+        with tempfile.TemporaryDirectory(prefix=WORK, dir=self.root) as work:
             made = Path(work) / "bundle"
             made.mkdir()
             for entry in manifest.files:
@@ -186,14 +211,16 @@ class FolderStore:
         files.sync_folder(target.parent)
         return target
 
-    def _keep_files(self, folder: Path, manifest: Manifest, report: Report) -> str:
-        """Each content that is not here is copied, and read once for that; one that is here is not read at all."""
+    def _keep_files(self, folder: Path, manifest: Manifest, report: Report, digests: Digests) -> str:
+        """Each content that is not here is moved where its digest is known, else copied, and read once for that; one
+        that is here is not read at all."""
         digest = f"sha256:{hashlib.sha256(archive.encode_manifest(manifest)).hexdigest()}"
         total, done = sum(entry.size for entry in manifest.files), 0
         for entry in manifest.files:
             target = self.content(entry.sha256)
-            if not target.exists():
-                with (folder / entry.path).open("rb") as reader, files.replacing(target, mode=0o444) as writer:
+            source = folder / entry.path
+            if not target.exists() and not (digests.known(source) == entry.sha256 and files.moved(source, target)):
+                with source.open("rb") as reader, files.replacing(target, mode=0o444) as writer:
                     copy_verified(reader, writer, entry.sha256, entry.path, str(folder))
             done += entry.size
             report(Progress("archive", done, total, entry.path))

@@ -36,6 +36,20 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+def moved(source: Path, target: Path, *, mode: int = 0o444) -> bool:
+    """Whether `source` could be renamed to `target`, whole and durable; false where that is on another disk, and
+    nothing has happened then. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.stat().st_dev != target.parent.stat().st_dev:
+        return False
+    with source.open("rb") as file:
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    source.replace(target)
+    sync_folder(target.parent)
+    return True
+
+
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write `content` to `path` atomically; see `replacing`."""
     with replacing(path, mode=mode) as file:

@@ -6,13 +6,14 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cloudmodel.core import files
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import ProjectInvalid, UnsafeModel
 from cloudmodel.formats import detect, onnx, scan
 from cloudmodel.formats.copying import copy_file
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Finding, Scan
 from cloudmodel.formats.original import FORMATS
+from cloudmodel.formats.scanning import archives
 
 AUTO = "auto"
 SKLEARN = "sklearn"
@@ -45,7 +46,9 @@ def find(source: Path | Source, wanted: str = AUTO) -> Found:
     if source.is_dir():
         return _folder(source, wanted)
     kind = detect.detect(source)
-    if kind in detect.REFINED:
+    if kind == "zip":
+        kind = archives.kind_of_zip(source)
+    elif kind in detect.REFINED:
         kind = scan.scan(source).format
     able = [name for name, each in FORMATS.items() if kind in each.kinds]
     if wanted not in (AUTO, *able) and able:
@@ -81,24 +84,24 @@ def judge(found: Found, trusted: frozenset[str] = frozenset()) -> Scan:
     return Scan(verdict=report.verdict, findings=findings)
 
 
-def excused(found: Found, trusted: frozenset[str]) -> list[str]:
+def excused(found: Found, trusted: frozenset[str], digests: Digests) -> list[str]:
     """Those digests of `trusted` that are files of the model, sorted."""
     if not trusted or found.path is None:
         return []
     every = [path for path in found.path.rglob("*") if path.is_file()] if found.path.is_dir() else [found.path]
-    return sorted(trusted & {scan.digest_of(path) for path in every})
+    return sorted(trusted & {f"sha256:{digests.sha256(path)}" for path in every})
 
 
-def copy(found: Found, folder: Path) -> Found:
-    """The model copied into an empty folder: an ONNX file with its weights as a bundle holds them, everything else
-    under its own name. No link is followed. Raises UnsafeModel, ModelUnreadable, OSError."""
+def copy(found: Found, folder: Path, digests: Digests) -> Found:
+    """The model copied into an empty folder, each byte read once: an ONNX file with its weights as a bundle holds them,
+    everything else under its own name. No link is followed. Raises UnsafeModel, ModelUnreadable, OSError."""
     if found.path is None:
         return found
     if found.format == onnx.FORMAT:
-        return Found(found.format, onnx.export(found.path, folder))
+        return Found(found.format, onnx.export(found.path, folder, digests))
     target = folder / (found.path.name or "model")
     if not found.path.is_dir():
-        copy_file(found.path.resolve(), target)
+        copy_file(found.path.resolve(), target, digests)
         return replace(found, path=target)
     for path in sorted(found.path.rglob("*")):
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
@@ -106,16 +109,16 @@ def copy(found: Found, folder: Path) -> Found:
                 "A file of the model is a link", where=str(path), hint="put the file itself into the folder"
             )
         if path.is_file():
-            copy_file(path, target / path.relative_to(found.path))
+            copy_file(path, target / path.relative_to(found.path), digests)
     return replace(found, path=target)
 
 
-def digest(path: Path) -> str:
+def digest(path: Path, digests: Digests) -> str:
     """The hex sha256 of a file; of a folder, that of its files' digests and names in order."""
     if not path.is_dir():
-        return files.sha256(path)
+        return digests.sha256(path)
     lines = [
-        f"{files.sha256(each)}  {each.relative_to(path).as_posix()}\n"
+        f"{digests.sha256(each)}  {each.relative_to(path).as_posix()}\n"
         for each in sorted(path.rglob("*"))
         if each.is_file()
     ]

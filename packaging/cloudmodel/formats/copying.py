@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 from pathlib import Path
 
 from cloudmodel.core import files
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import UnsafeModel
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Copy one file, folders made as needed. Raises UnsafeModel for a link or a file that cannot be read, OSError."""
+def copy_file(source: Path, target: Path, digests: Digests | None = None) -> None:
+    """Copy one file, folders made as needed, and hash it on the way for `digests`. Raises UnsafeModel for a link or a
+    file that cannot be read, OSError."""
     try:
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
         raise UnsafeModel(f"Cannot copy the model: {error.strerror}", where=str(source)) from None
+    hashing = hashlib.sha256()
     with os.fdopen(descriptor, "rb") as reader, files.replacing(target) as writer:
-        shutil.copyfileobj(reader, writer, files.CHUNK)
+        while piece := reader.read(files.CHUNK):
+            hashing.update(piece)
+            writer.write(piece)
+    if digests is not None:
+        digests.add(target, hashing.hexdigest())

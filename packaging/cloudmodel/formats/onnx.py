@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import onnx_header, onnx_weights
 from cloudmodel.formats.copying import copy_file
@@ -83,18 +84,18 @@ def external_files(header: Header) -> tuple[str, ...]:
     return tuple(sorted({tensor.external["location"] for tensor in header.tensors if "location" in tensor.external}))
 
 
-def export(path: Path, folder: Path) -> Path:
+def export(path: Path, folder: Path, digests: Digests) -> Path:
     """Copy a model into a bundle's folder as `model.onnx`, with its weights beside it; returns that path.
 
     Scan the copy before it is loaded: the original may have changed meanwhile. No weights file is copied through a
     link or from outside the model's folder. Raises UnsafeModel, ModelUnreadable.
     """
     target = folder / MODEL_FILE
-    copy_file(path.resolve(), target)
+    copy_file(path.resolve(), target, digests)
     for name in external_files(read_header(target)):
         if reason := _why_unsafe(name, path.name):
             raise UnsafeModel(f"Weights file {name!r} {reason}", where=str(path))
-        copy_file(path.parent / name, folder / name)
+        copy_file(path.parent / name, folder / name, digests)
     return target
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,13 +64,12 @@ def _pieces(buffer: Buffer, tensor: TensorInfo, folder: Path) -> Iterator[NDArra
     """The tensor's values in pieces of at most 8 MiB."""
     dtype = DTYPES[tensor.data_type]
     if "location" in tensor.external:
-        with (folder / tensor.external["location"]).open("rb") as file:
-            size = file.seek(0, 2)
-            if size:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as weights:
-                    start = int(tensor.external.get("offset", "0"))
-                    length = int(tensor.external.get("length") or tensor.byte_size or 0)
-                    yield from _floats(weights, dtype, start, min(start + length, size))
+        with (folder / tensor.external["location"]).open("rb") as file:  # mapped, all of it would count as our memory
+            file.seek(int(tensor.external.get("offset", "0")))
+            left = int(tensor.external.get("length") or tensor.byte_size or 0)
+            while piece := file.read(min(left, PIECE * dtype.itemsize)):
+                left -= len(piece)
+                yield _decode(np.frombuffer(piece[: len(piece) // dtype.itemsize * dtype.itemsize], dtype), dtype)
         return
     for segment in tensor.segments:
         if segment.kind == RAW:

@@ -1,4 +1,4 @@
-"""From a model to a bundle in a store: scan, copy, scan the copy, open, export, layout, parity, manifest, archive."""
+"""From a model to a bundle in a store: copy, scan the copy, open, export, layout, parity, manifest, archive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from cloudmodel.bundle import archive, parity
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import TRUSTED, Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
+from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
 from cloudmodel.core.naming import PROJECT_NAME
 from cloudmodel.core.progress import Progress, Report, silent
@@ -31,6 +31,8 @@ from cloudmodel.serving import answering, target, wheels
 from cloudmodel.serving.layout import ONNX, Content
 
 LABELS_FILE = "labels.txt"
+MODEL = "model"
+"""The folder of the copy that is opened."""
 MAX_LABELS = 16 << 20
 CODE_OF_OURS = "onnxruntime"
 
@@ -73,8 +75,8 @@ def package(source: ModelSource, store: BundleStore, report: Report = silent) ->
         raise ProjectInvalid(f"Preprocessing of the kind {source.preprocess.kind} {reason}", where="model.preprocess")
     try:
         found = choose.find(source.source, source.format)
-        with tempfile.TemporaryDirectory(prefix="cloudmodel-package-") as work, _named(found, Path(work)):
-            return _package(source, found, store, Path(work), report)
+        with store.workplace() as work, _named(found, work):
+            return _package(source, found, store, work, report)
     except OSError as error:
         raise CloudmodelError(
             f"The model could not be packaged: {error.strerror or error}",
@@ -89,27 +91,34 @@ def _named(found: Found, work: Path) -> Iterator[None]:
     try:
         yield
     except CloudmodelError as error:
-        inside = re.compile(re.escape(str(work)) + r"(/[\w.-]+)*")
         own = str(found.path or found.title)
-        error.message = inside.sub(lambda _: own, error.message)
-        error.where = error.where and inside.sub(lambda _: own, error.where)
+        copy = str(work / MODEL / (found.path.name if found.path else MODEL))
+        inside = re.compile(re.escape(str(work)) + r"(/[\w.-]+)*")
+
+        def named(text: str) -> str:
+            return inside.sub(lambda _: own, text.replace(copy, own))
+
+        error.message = named(error.message)
+        error.where = error.where and named(error.where)
         error.args = (error.message,)
         raise
 
 
 def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, report: Report) -> Packaged:
     trusted = frozenset(source.trust)
+    digests = Digests()
     report(Progress("scan", note=found.title))
-    choose.judge(found, trusted)
     own_format = FORMATS[found.format].kept(found.format)
     able = target.choose(source.layout, own_format)
-    folder, own = work / "bundle", work / "model"
+    folder, own = work / "bundle", work / MODEL
     folder.mkdir()
     own.mkdir()
     is_onnx = found.format == ONNX
-    copy = choose.copy(found, folder if is_onnx else own)
+    if is_onnx:
+        choose.judge(found, trusted)  # a copy shows no links
+    copy = choose.copy(found, folder if is_onnx else own, digests)
     verdict = choose.judge(copy, trusted)  # of the very bytes that are loaded and shipped
-    excused = choose.excused(copy, trusted) if verdict.verdict != "clean" else []
+    excused = choose.excused(copy, trusted, digests) if verdict.verdict != "clean" else []
     report(Progress("load", note=found.title))
     wanted = next((name for name in able if ONNX in target.LAYOUTS[name].takes), None)
     opened = opening.open_model(
@@ -128,7 +137,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         )
     report(Progress("layout", note=layout))
     model = folder / MODEL_FILE if ready else opened.kept or copy.path or own
-    digest = choose.digest(copy.path or model)
+    digest = choose.digest(copy.path or model, digests)
     # Written by a process that had opened the user's model; of a trusted one nobody can say more than its user did.
     if opened.exported is not None:
         scan.require_clean(scan.scan(model))
@@ -157,7 +166,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         scan=verdict,
         parity=proven,
         golden=golden,
-        files=archive.entries(folder, list_files(folder)),
+        files=archive.entries(folder, list_files(folder), digests),
         provenance=Provenance(source=found.title, source_sha256=digest),
         versions=versions(),
         metadata={
@@ -168,7 +177,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
             **source.metadata,
         },
     )
-    return build(folder, manifest, store, report)
+    return build(folder, manifest, store, digests, report)
 
 
 def _prepare(source: ModelSource, opened: Opened, folder: Path, layout: str) -> dict[str, Any]:

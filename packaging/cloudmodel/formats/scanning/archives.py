@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO
 
 from cloudmodel.core import tar
 from cloudmodel.core.errors import UnsafeModel
 from cloudmodel.formats.scanning import keras_config, savedmodel, skops, streams, torch_export, zips
-from cloudmodel.formats.scanning.budget import ARCHIVE
+from cloudmodel.formats.scanning.budget import ARCHIVE, Exhausted
 from cloudmodel.formats.scanning.context import Place, seekable
 
 Inside = Callable[[io.BufferedReader, Place], str]
@@ -67,6 +68,15 @@ def read_zip(stream: io.BufferedReader, place: Place, inside: Inside) -> str:
                 _read_member(file, member, inner, archive, inside)
     savedmodel.forgive_weights(place, [member.name for member in members])
     return archive.format
+
+
+def kind_of_zip(path: Path) -> str:
+    """What a zip is by its members' names, without a look into them; `zip` where it is broken. Raises OSError."""
+    with path.open("rb") as file:
+        try:
+            return Archive([member.name for member in zips.members(file)]).format
+        except (streams.BrokenArchive, Exhausted):
+            return "zip"
 
 
 class Archive:
