@@ -12,7 +12,9 @@ import pytest
 import torch
 import transformers
 
+import served_models
 import text_models
+from aws_toolkits import HUGGINGFACE, ask
 from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
@@ -74,6 +76,47 @@ def test_a_sentence_encoder_takes_texts(folder: Path, store: BundleStore, tmp_pa
     mask = tokens["attention_mask"][:, :, None]
     mean = (hidden * mask).sum(1) / mask.sum(1)
     np.testing.assert_allclose(found, torch.nn.functional.normalize(mean).numpy(), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights far from zero, so that its three classes differ."""
+    place = tmp_path_factory.mktemp("models") / "classifier"
+    labels = {0: "calm", 1: "angry", 2: "glad"}
+    return text_models.bert(place, "BertForSequenceClassification", WORDS, id2label=labels, initializer_range=1.0)
+
+
+@pytest.fixture(scope="module")
+def told(classifier: Path) -> Any:
+    """What transformers' own pipeline says of TEXTS; not the same of all."""
+    found = transformers.pipeline("text-classification", model=str(classifier), device="cpu")(TEXTS)
+    assert len({each["label"] for each in found}) > 1
+    return found
+
+
+def agree(found: Any, told: Any) -> None:
+    assert [each["label"] for each in found] == [each["label"] for each in told]
+    np.testing.assert_allclose([each["score"] for each in found], [each["score"] for each in told], atol=1e-5)
+
+
+def test_a_classifier_answers_with_its_labels(classifier: Path, told: Any, store: BundleStore, tmp_path: Path) -> None:
+    packaged = package(ModelSource("classifier", classifier, task="text-classification"), store)
+    extract(packaged.archive, tmp_path / "bundle")
+    agree(answer(tmp_path / "bundle", json.dumps({"instances": TEXTS}).encode())["predictions"], told)
+    assert packaged.manifest.labels == "labels.txt"
+    assert (tmp_path / "bundle/labels.txt").read_text().split() == ["calm", "angry", "glad"]
+    tensors = {"input_ids": [[2, 5, 3]], "attention_mask": [[1, 1, 1]]}
+    logits = answer(tmp_path / "bundle", json.dumps({"inputs": tensors}).encode())["outputs"]["logits"]
+    assert np.shape(logits) == (1, 3)
+
+
+def test_the_containers_own_pipeline_reads_the_layouts_folder(classifier: Path, told: Any, tmp_path: Path) -> None:
+    shutil.copytree(classifier, tmp_path / "own")
+    bundle = served_models.lay_out(tmp_path / "own", "huggingface", "huggingface", served_models.HUGGINGFACE)
+    shutil.rmtree(bundle / "code")  # then the toolkit asks transformers' pipeline
+    asked = ("application/json", "", json.dumps({"inputs": TEXTS}).encode())
+    (found,) = ask(bundle, tmp_path, asked, service=HUGGINGFACE)
+    agree(json.loads(found.body), told)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """AWS's own inference toolkits from PyPI, which run a bundle's `code/inference.py` as AWS's containers run it.
 
 `code/` is on PYTHONPATH, the handler service is initialized with the model's folder, each request is handed over with
-its headers, and cloudmodel cannot be imported. Of the Hugging Face toolkit the handler service runs; made up for it are
-`mms.service.PredictionException`, which its image has, and its own `transformers_utils`, which needs transformers 4 and
-serves bundles without a `model_fn` only.
+its headers, and cloudmodel cannot be imported. Made up for the Hugging Face toolkit are `mms.service`, which its image
+has, and three names that it imports from older libraries, and uses for downloads, TensorFlow and dialogues only.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ class PredictionException(Exception):
         super().__init__(message)
         self.message, self.error_code = message, error_code
 if "huggingface" in module:
-    pipelines = module.replace("handler_service", "transformers_utils")
-    for made_up in ("mms", "mms.service", pipelines):
+    for made_up in ("mms", "mms.service"):
         sys.modules[made_up] = types.ModuleType(made_up)
     sys.modules["mms.service"].PredictionException = PredictionException
-    sys.modules[pipelines]._is_gpu_available = lambda: False
-    sys.modules[pipelines].get_pipeline = sys.modules[pipelines].infer_task_from_model_architecture = None
+    import huggingface_hub.file_download, transformers.file_utils, transformers.pipelines
+    huggingface_hub.file_download.cached_download = transformers.pipelines.Conversation = None
+    transformers.file_utils.is_tf_available = lambda: False
 service = getattr(importlib.import_module(module), name)()
 class Processor:
     def __init__(self, headers):

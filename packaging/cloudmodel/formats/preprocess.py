@@ -33,7 +33,8 @@ class _Steps(Frozen):
 
 class TextSteps(_Steps):
     """A tokenizer (the text of a tokenizer.json) and how its tokens become arrays; a text of more than `max_length`
-    tokens is refused. `decode` is the output that holds tokens to be made texts again."""
+    tokens is refused. `decode` is the output that holds tokens to be made texts again; `labels` are the classes of a
+    model whose one output is their logits, and an answer to texts tells the likeliest and its probability then."""
 
     kind: Literal["text"] = "text"
     tokenizer: str
@@ -42,6 +43,7 @@ class TextSteps(_Steps):
     pad_type: int = 0
     side: Literal["left", "right"] = "right"
     decode: str | None = None
+    labels: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the tokenizer; what `preprocess.json` says."""

@@ -15,6 +15,7 @@ from cloudmodel.bundle import archive, parity
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import TRUSTED, Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
+from cloudmodel.core import files
 from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
 from cloudmodel.core.naming import PROJECT_NAME
@@ -147,7 +148,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     prepares = _prepare(source, opened, folder, layout)
     target.LAYOUTS[layout].write(folder, content)
     brought = wheels.bring(folder, layout, report) if source.wheels else ()
-    labels = _copy_labels(source.labels, folder)
+    labels = _copy_labels(source.labels, folder) or _own_labels(opened.facts.get("labels"), folder)
     proven, golden = parity.prove(
         opened.asked,
         folder,
@@ -223,6 +224,14 @@ def _copy_labels(labels: Path | None, folder: Path) -> str | None:
     except UnicodeDecodeError:
         raise ProjectInvalid("The labels file is not UTF-8 text", where=str(labels)) from None
     shutil.copyfile(labels, folder / LABELS_FILE)
+    return LABELS_FILE
+
+
+def _own_labels(labels: Sequence[str] | None, folder: Path) -> str | None:
+    """Write the labels that the model's own files name, one a line; None where it names none that are lines."""
+    if not labels or any(len(each.splitlines()) != 1 for each in labels):
+        return None
+    files.write_text(folder / LABELS_FILE, "".join(f"{each}\n" for each in labels))
     return LABELS_FILE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,10 @@ SEQUENCE = "sequence"
 class TextModel:
     """A model that answers a text at once: an embedding or logits."""
 
-    def __init__(self, module: Head, tokens: Tokens, facts: Mapping[str, Any]) -> None:
+    def __init__(self, module: Head, tokens: Tokens, facts: Mapping[str, Any], labels: Sequence[str] = ()) -> None:
         self._module = module.eval()
         self._tokens = tokens
+        self._labels = labels
         self.signature = Signature(inputs=inputs(module.names), outputs=(module.output,))
         self.facts = dict(facts)
 
@@ -51,8 +52,8 @@ class TextModel:
         return request(self._tokens, batch, self._module.names)
 
     def preprocess(self) -> TextSteps:
-        """Texts to tokens."""
-        return self._tokens.steps(None)
+        """Texts to tokens, and logits to a label."""
+        return self._tokens.steps(labels=self._labels)
 
 
 def inputs(names: tuple[str, ...]) -> tuple[Tensor, ...]:
@@ -84,11 +85,21 @@ def open_model(job: Job) -> Original:
     if getattr(config, "is_encoder_decoder", False) and hasattr(model, "get_encoder") and model.can_generate():
         names = tuple(name for name in names if name != "token_type_ids")
         return generation.Generator(model, tokens, names, facts)
-    labels = getattr(config, "id2label", None)
     found = head(model, architecture, names, job.path)
-    if found.output.name == "logits" and labels:
-        facts["labels"] = [labels[place] for place in sorted(labels)]
-    return TextModel(found, tokens, facts)
+    named = getattr(config, "id2label", None) or {}
+    labels = [str(named[place]) for place in sorted(named)] if found.output.name == "logits" else []
+    if labels:
+        facts["labels"] = labels
+    return TextModel(found, tokens, facts, labels if _one_of_many(config, found.output) else ())
+
+
+def _one_of_many(config: Any, output: Tensor) -> bool:
+    """Whether exactly one class of a text is right, by the rules of transformers' own pipeline."""
+    return (
+        len(output.shape) == 2
+        and config.num_labels > 1
+        and getattr(config, "problem_type", None) in (None, "single_label_classification")
+    )
 
 
 def _architecture(folder: Path) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ class Tokens:
         found = self._own(texts, padding="longest", truncation=True, max_length=self.limit, return_tensors="np")
         return {name: np.asarray(found[name], dtype=np.int64) for name in names}
 
-    def steps(self, decode: str | None) -> TextSteps:
-        """What the bundle does with texts."""
+    def steps(self, decode: str | None = None, labels: Sequence[str] = ()) -> TextSteps:
+        """What the bundle does with texts, and with the answers to them."""
         return TextSteps(
             tokenizer=self.fast.to_str(),
             max_length=self.limit,
@@ -74,6 +75,7 @@ class Tokens:
             pad_type=getattr(self._own, "pad_token_type_id", 0) or 0,
             side="left" if self._own.padding_side == "left" else "right",
             decode=decode,
+            labels=tuple(labels),
         )
 
 

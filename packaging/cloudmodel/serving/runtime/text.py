@@ -1,5 +1,5 @@
 """Texts: tokenized as the model was trained, filled up to the longest of the request; answers of generated tokens are
-texts again."""
+texts again, those of a classifier a label and its probability."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ EXPECTED = 'the model takes {"instances": ["a text", ...]}'
 
 
 class Texts:
-    """`max_length` tokens at most, `pad` fills up on the `side`, `decode` names the output that holds tokens."""
+    """`max_length` tokens at most, `pad` fills up on the `side`, `decode` names the output that holds tokens, `labels`
+    are the classes whose logits the one output holds."""
 
     def __init__(self, folder: Path, document: Mapping[str, Any]) -> None:
         self._tokenizer = Tokenizer.from_file(str(folder / document["tokenizer"]))
@@ -32,6 +33,7 @@ class Texts:
         self._pad = {"input_ids": int(document["pad"]), "token_type_ids": int(document["pad_type"])}
         self._left = document["side"] == "left"
         self._decode: str | None = document.get("decode")
+        self._labels = np.array(document.get("labels", ()), dtype=object)
 
     def takes(self, request: Request) -> bool:
         """Rows that are texts; numbers in them are the client's mistake."""
@@ -62,7 +64,12 @@ class Texts:
         return {spec.name: self._filled(columns[spec.name], longest, spec) for spec in specs}
 
     def finish(self, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The tokens of the answer as texts, without those that mean begin, end and nothing."""
+        """The tokens of the answer as texts, without those that mean begin, end and nothing; logits as the likeliest
+        label and its softmax."""
+        if len(self._labels):
+            (logits,) = outputs.values()
+            odds = np.exp(logits - logits.max(-1, keepdims=True))
+            return {"label": self._labels[logits.argmax(-1)], "score": odds.max(-1) / odds.sum(-1)}
         if self._decode is None:
             return outputs
         texts = self._tokenizer.decode_batch([row.tolist() for row in outputs[self._decode]], skip_special_tokens=True)
