@@ -92,11 +92,16 @@ def test_answers_that_differ_fail_the_gate(tmp_path: Path, answer: str, passes: 
     [
         ("import cloudmodel.core", "a container has no cloudmodel"),
         ("raise ValueError('no such thing')", "ValueError: no such thing"),
-        ("import os; os._exit(3)", "exit code 3"),
+        ("import os; os._exit(3)", "ended with 3"),
         ("", "model_fn"),
+        ("import os; assert not any(name.startswith('AWS') for name in os.environ); raise ValueError('bare')", "bare"),
+        ("import urllib.request; urllib.request.urlopen('http://127.0.0.1:9')", "no network"),
     ],
 )
-def test_serving_code_that_fails_says_why(tmp_path: Path, code: str, words: str) -> None:
+def test_serving_code_is_shut_in_and_says_why_it_fails(
+    tmp_path: Path, code: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     model = onnx_models.linear(tmp_path / "m.onnx")
     with pytest.raises(GateNotMet, match=words):
         prove(model, _bundle(tmp_path / "bundle", code))

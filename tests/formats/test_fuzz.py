@@ -11,6 +11,7 @@ import json
 import lzma
 import pickle
 import signal
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -32,6 +33,7 @@ from cloudmodel.bundle import archive
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.formats.scan import scan
 from cloudmodel.formats.scanning import opinions
+from cloudmodel.formats.scanning.walk import TORCH_MAGIC
 from hostile import CONTAINERS, object_npy, system, tarred, torch_zip, zipped
 
 SECONDS = 20
@@ -67,11 +69,27 @@ def hdf5() -> bytes:
     return made(write)
 
 
+def zip64(content: bytes) -> bytes:
+    """The same zip with the second directory that torch always writes."""
+    at = content.rfind(b"PK\x05\x06")
+    count, length, offset = struct.unpack_from("<H2I", content, at + 10)
+    record = b"PK\x06\x06" + struct.pack("<Q2H2I4Q", 44, 45, 45, 0, 0, count, count, length, offset)
+    return content[:at] + record + b"PK\x06\x07" + struct.pack("<IQI", 0, at, 1) + content[at:]
+
+
+def exported() -> bytes:
+    entry = {"path_name": "weight_0", "is_param": True, "use_pickle": False, "tensor_meta": {}}
+    configuration = json.dumps({"config": {"w": entry}}).encode()
+    return zipped({"e/archive_format": b"pt2", "e/data/weights/weight_0": bytes(range(200, 232)),
+                   "e/data/weights/model_weights_config.json": configuration}, zipfile.ZIP_STORED)  # fmt: skip
+
+
 def onnx() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return onnx_models.linear(Path(folder) / "model.onnx").read_bytes()
 
 
+OLD_TORCH: tuple[Any, ...] = (TORCH_MAGIC, 1001, {}, {}, [])
 PICKLED = pickle.dumps({"a": [1, 2.5, "x", b"y" * 300], "t": (1, None)})
 SEEDS: dict[str, bytes] = {
     "pickle": PICKLED,
@@ -79,11 +97,15 @@ SEEDS: dict[str, bytes] = {
     "joblib": made(lambda file: joblib.dump({"a": np.arange(50.0)}, file)),
     "joblib, packed": made(lambda file: joblib.dump({"a": np.arange(50.0)}, file, compress=("zlib", 3))),
     "zip": zipped({"a/b.pkl": PICKLED, "c.txt": b"text"}),
+    "zip64": zip64(zipped({"a/b.pkl": PICKLED})),
     "torch": torch_zip(PICKLED),
+    "torch, the old form": b"".join(map(pickle.dumps, OLD_TORCH)) + bytes(64),
+    "torch.export": exported(),
     "tar": tarred({"a.pkl": PICKLED, "d/b.txt": b"text"}),
     "gzip": gzip.compress(PICKLED, mtime=0),
     "bzip2": bz2.compress(PICKLED),
     "xz": lzma.compress(PICKLED),
+    "lzma": lzma.compress(PICKLED, format=lzma.FORMAT_ALONE),
     "npy": made(lambda file: np.save(file, np.arange(20.0))),
     "npy of objects": object_npy(PICKLED),
     "npz": made(lambda file: np.savez(file, a=np.arange(9), b=np.eye(2))),

@@ -21,7 +21,12 @@ import pytest
 
 import bundle_parts
 from cloudmodel.bundle import archive
+from cloudmodel.bundle.store import open_store
+from cloudmodel.core import confined, tar
+from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.formats.scan import scan
+from cloudmodel.formats.scanning import budget, opinions
+from cloudmodel.serving.package import ModelSource, package
 from hostile import (
     CONTAINERS,
     MARKER,
@@ -278,6 +283,21 @@ def test_what_lies_or_cannot_be_read_is_not_clean(tmp_path: Path, content: bytes
     assert rules
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("SECONDS", -1.0), ("ARCHIVE", tar.Budget(bytes=1000)), ("OBJECTS", 1000), ("DEPTH", 0)]
+)
+def test_one_budget_is_for_a_file_and_all_that_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: Any
+) -> None:
+    content = tarred(
+        {"a.pkl": pickle.dumps(list(range(3000))), "b.bin.gz": CONTAINERS["gzip"](pickle.dumps([*range(999)]))}
+    )
+    assert verdict(tmp_path, content) == ("clean", [])
+    monkeypatch.setattr(budget, name, value)
+    found, rules = verdict(tmp_path, content)
+    assert (found, {*rules}) == ("unknown", {"too-complex"})
+
+
 BYPASSES: dict[str, tuple[str, bytes]] = {
     "dotted name in STACK_GLOBAL": ("model.pkl", stack_global("logging", "os.system")),
     "compressed joblib": ("model.joblib", compressed_joblib()),
@@ -311,6 +331,18 @@ def test_no_known_way_around_is_one_alone_or_in_a_real_bundle(tmp_path: Path, na
     found = scan(tmp_path / "model.tar.gz")
     assert found.verdict != "clean"
     assert all(name in each.location for each in found.findings)
+
+
+def test_package_loads_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opinions, "installed", tuple)
+    monkeypatch.setattr(confined, "run", lambda *_, **__: pytest.fail("a child began to load it"))
+    store = open_store("store", base=tmp_path)
+    for place, (name, content) in enumerate([*BYPASSES.values(), *(("model.pkl", each) for each in OPCODES.values())]):
+        model = bundle_parts.fill(tmp_path / str(place), {name: content}) / name
+        with pytest.raises(CloudmodelError) as caught:
+            package(ModelSource("evil", model), store)
+        assert caught.value.code in (1, 2, 14), name
+    assert not (tmp_path / "store").exists()
 
 
 def test_these_are_at_least_a_hundred_and_twenty() -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 import torch_nets
 from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import open_store
+from cloudmodel.core import confined
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, UnsafeModel, Unsupported
 from cloudmodel.formats import opening
 from cloudmodel.formats.factory import Source
@@ -29,13 +30,16 @@ VECTOR = [{"name": "x", "dtype": "float32", "shape": ["rows", 4]}]
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child's part in this process, which has PyTorch already: that it is shut in has tests of its own."""
-    monkeypatch.setattr(opening.confined, "run", in_this_process)
+    """A model is opened in this process, which has PyTorch already: that a child is shut in has tests of its own."""
+    in_a_child = confined.run
 
+    def run(function: str, job: Any, *, folder: Path, **more: Any) -> Any:
+        if function != opening.FUNCTION:
+            return in_a_child(function, job, folder=folder, **more)
+        with contextlib.chdir(folder):
+            return json.loads(json.dumps(opening.run(json.loads(json.dumps(job)), more["report"])))
 
-def in_this_process(_: str, job: Any, *, folder: Path, **more: Any) -> Any:
-    with contextlib.chdir(folder):
-        return json.loads(json.dumps(opening.run(json.loads(json.dumps(job)), more["report"])))
+    monkeypatch.setattr(confined, "run", run)
 
 
 def packed(folder: Path, source: Path | Source, **more: Any) -> Packaged:

@@ -4,7 +4,7 @@ read."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,12 @@ CONTENT_TYPE = "application/json"
 
 @dataclass(frozen=True)
 class Foreign:
-    """`body` writes a request as the container takes it, in JSON. `command` with a bundle's folder, a folder and a
-    number behind it reads `request-N.json` there and writes `answer-N.json`."""
+    """`body` writes a request as the container takes it, in JSON. `function` (of `core.confined`) with `job`, and in it
+    a bundle's folder and a number, reads so many `request-N.json` and writes `answer-N.json`."""
 
     body: Callable[[Arrays], bytes]
-    command: Sequence[str]
+    function: str
+    job: Mapping[str, Any]
 
 
 def read(body: bytes, expected: Arrays) -> dict[str, NDArray[Any]]:

@@ -1,15 +1,13 @@
 """Same inputs to the original model and to the bundle's own serving code, answers compared.
 
 The serving code runs as a container would run it: in a process of its own, from the bundle's folder, where cloudmodel
-cannot be imported. The original's answers were recorded by its own runtime (`formats.opening`). Both use one thread, so
-that the errors found, which the manifest records, are the same on every run.
+cannot be imported; it loads the model, so that process is confined. The original's answers were recorded by its own
+runtime (`formats.opening`). Both use one thread, so that the errors found, which the manifest records, are the same on
+every run.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from cloudmodel.bundle import foreign, golden
 from cloudmodel.bundle.foreign import Foreign
 from cloudmodel.bundle.manifest import Golden, Parity
-from cloudmodel.core.errors import GateNotMet
+from cloudmodel.core import confined
+from cloudmodel.core.errors import CloudmodelError, GateNotMet
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import samples
 from cloudmodel.formats.original import Asked
@@ -34,25 +33,7 @@ EXPORT_ABSOLUTE, EXPORT_RELATIVE = 1e-4, 1e-3
 """For a model that was exported; the first is a part of its largest answer (`formats.export` compares alike)."""
 TIMEOUT = 900  # seconds for loading and all samples
 
-DRIVER = """
-import sys
-bundle, work, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-class NotHere:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "cloudmodel":
-            raise ImportError("a container has no cloudmodel")
-sys.meta_path.insert(0, NotHere())
-sys.dont_write_bytecode = True
-sys.path.insert(0, bundle + "/code")
-import inference
-model = inference.model_fn(bundle)
-for number in range(count):
-    with open(f"{work}/request-{number}.npz", "rb") as file:
-        request = inference.input_fn(file.read(), "application/x-npz")
-    body, kind = inference.output_fn(inference.predict_fn(request, model), "application/x-npz")
-    with open(f"{work}/answer-{number}.npz", "wb") as file:
-        file.write(body)
-"""
+SERVED = "cloudmodel.bundle.served:run"
 
 
 def prove(
@@ -166,18 +147,12 @@ def _served(bundle: Path, work: Path, asked: Asked, container: Foreign | None) -
         samples.write_npz(work / f"request-{number}.npz", samples.plain(request))
         if container is not None:
             (work / f"request-{number}.json").write_bytes(container.body(request))
-    program = (sys.executable, "-I", "-c", DRIVER) if container is None else container.command
-    command = [*program, str(bundle), str(work), str(count)]
-    environment = {**os.environ, "CLOUDMODEL_THREADS": "1"}
+    function, job = (SERVED, {}) if container is None else (container.function, dict(container.job))
+    job |= {"bundle": str(bundle.resolve()), "count": count}
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd=work, env=environment
-        )
-    except subprocess.TimeoutExpired:
-        raise GateNotMet(f"The bundle's serving code gave no answer in {TIMEOUT} s", where=str(bundle)) from None
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise GateNotMet(f"The bundle's serving code failed: {lines[-1][:500]}", where=str(bundle))
+        confined.run(function, job, folder=work, seconds=TIMEOUT, environment={"CLOUDMODEL_THREADS": "1"})
+    except CloudmodelError as error:
+        raise GateNotMet(f"The bundle's serving code failed: {error.message}", where=str(bundle)) from None
     if container is None:
         return [samples.read_npz(work / f"answer-{number}.npz") for number in range(count)]
     bodies = [(work / f"answer-{number}.json").read_bytes() for number in range(count)]

@@ -89,11 +89,15 @@ def memory_limit() -> int:
     return total * 8 // 10
 
 
+def bare() -> dict[str, str]:
+    """What of this process' environment a child may see."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ}
+
+
 def _environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     place = str(folder)
     own = {"HOME": place, "TMPDIR": place, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-    return {**kept, **PASSIVE, **own, **more}
+    return {**bare(), **PASSIVE, **own, **more}
 
 
 def _talk(child: subprocess.Popen[str], message: Mapping[str, Any], report: Report) -> dict[str, Any] | None:

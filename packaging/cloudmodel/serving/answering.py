@@ -1,22 +1,18 @@
-"""Answers requests from files as a container without our code would: parity's child for its layouts.
-
-    python -m cloudmodel.serving.answering LAYOUT NAME SIGNATURE BUNDLE WORK COUNT
-
-A request that is refused ends it with one line on stderr.
-"""
+"""Answers requests from files as a container without our code would: what parity runs for its layouts, confined."""
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cloudmodel.bundle.foreign import Foreign
+from cloudmodel.core.errors import StepFailed
+from cloudmodel.core.progress import Report
 from cloudmodel.formats.model import Signature
-from cloudmodel.serving.runtime import declared
-from cloudmodel.serving.server import service_for
-from cloudmodel.serving.service import JSON, Asked
 from cloudmodel.serving.target import LAYOUTS
+
+FUNCTION = "cloudmodel.serving.answering:run"
 
 
 def foreign(layout: str, name: str, signature: Signature) -> Foreign | None:
@@ -24,26 +20,22 @@ def foreign(layout: str, name: str, signature: Signature) -> Foreign | None:
     body = LAYOUTS[layout].body
     if body is None:
         return None
-    return Foreign(
-        body, (sys.executable, "-I", "-m", "cloudmodel.serving.answering", layout, name, signature.model_dump_json())
-    )
+    return Foreign(body, FUNCTION, {"layout": layout, "name": name, "signature": signature.model_dump(mode="json")})
 
 
-def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
-    layout, name, signature, bundle, work, count = arguments
-    service = service_for(layout, name, declared.from_document(json.loads(signature)), Path(bundle))
-    assert service is not None, layout
+def run(job: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """The child's part. Raises StepFailed with the answer to a request that is refused."""
+    from cloudmodel.serving.runtime import declared
+    from cloudmodel.serving.server import service_for
+    from cloudmodel.serving.service import JSON, Asked
+
+    service = service_for(job["layout"], job["name"], declared.from_document(job["signature"]), Path(job["bundle"]))
+    assert service is not None, job["layout"]
     service.load()
-    for number in range(int(count)):
-        body = (Path(work) / f"request-{number}.json").read_bytes()
+    for number in range(job["count"]):
+        body = Path(f"request-{number}.json").read_bytes()
         (answer,) = service.answer([Asked("POST", "/invocations", {"content-type": JSON}, body)])
         if answer.status != 200:
-            print(answer.body.decode(), file=sys.stderr)  # noqa: T201
-            return 1
-        (Path(work) / f"answer-{number}.json").write_bytes(answer.body)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+            raise StepFailed(answer.body.decode("utf-8", "replace"))
+        Path(f"answer-{number}.json").write_bytes(answer.body)
+    return {}

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cloudmodel.core import confined
 from cloudmodel.formats.model import Finding
 from cloudmodel.formats.scanning import keras_config
 
@@ -30,7 +31,9 @@ def scan(path: Path, where: str) -> list[Finding]:
         return [Finding(rule="not-scanned", location=where, detail=detail)]
     command = [sys.executable, "-P", "-m", "cloudmodel.formats.scanning.hdf5", str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL, env=confined.bare()
+        )
         rows = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError):
         return [Finding(rule="unreadable", location=where, detail="h5py cannot read the file")]

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from cloudmodel.core import confined
 from cloudmodel.formats.model import Finding
 
 SCANNERS = ("picklescan", "fickling")
@@ -85,7 +86,9 @@ def ask(pickles: list[Pickle]) -> list[Finding]:
     request = json.dumps([[each.where, each.content.hex()] for each in shown]).encode()
     command = [sys.executable, "-P", "-m", "cloudmodel.formats.scanning.opinions", *installed()]
     try:
-        done = subprocess.run(command, input=request, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            command, input=request, capture_output=True, timeout=SECONDS, check=False, env=confined.bare()
+        )
         rows = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError):
         detail = f"{' and '.join(installed())}, asked for a second opinion, gave none"
