@@ -124,14 +124,16 @@ class FakeEngine:
         return ("models stands before its parent",) if self.scenario == "corrupt" else ()
 
     def holder(self) -> Owner | None:
-        held = Owner("41", 1, "anna", "build-7", 4711, "up", "2026-11-29T03:00:00+00:00", "", "")
-        return held if self.scenario == "held" else None
+        held = Owner("41", 1, "anna", "build-7", 4711, "up", "2026-01-05T03:00:00+00:00", "", "")
+        return held if self.scenario in ("held", "taken over") else None
 
     def pending(self) -> tuple[str, ...]:
         return (f"creating {MODELS.urn}",) if self.scenario == "held" else ()
 
     def unlock(self, lock_id: str) -> None:
         self.calls.append(("unlock", lock_id))
+        if self.scenario == "taken over":
+            raise StackLocked("held by ci-42", where="stack local", hint="cloudmodel state unlock --id 42")
 
     def remove(self, *, force: bool = False) -> None:
         self.calls.append(("remove", force))

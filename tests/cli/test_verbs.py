@@ -190,3 +190,9 @@ def test_unlock_names_the_lock(cli: Any, project: Path, fleet: Any) -> None:
     assert cli("state", "unlock", "--id", "41").code == 0
     assert fleet.calls == [("unlock", "41")]
     assert cli("state", "unlock").code == 2
+
+
+def test_a_rollback_breaks_the_lock_that_it_saw_and_no_other(cli: Any, project: Path, fleet: Any) -> None:
+    fleet.scenario = "taken over"  # by a run that lives, since the lock of a run that is over was seen
+    assert cli("rollback", "--yes").code == 16
+    assert fleet.calls == [("unlock", "41")]

@@ -21,6 +21,10 @@ pytestmark = pytest.mark.official_engine
 
 DEAD = replace(me(7, "up"), host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
 """A job of another machine, which no credentials outlast."""
+PIPELINE = {
+    "GITHUB_ACTOR": "anna", "GITHUB_SERVER_URL": "https://ci.example", "GITHUB_REPOSITORY": "a/b",
+    "GITHUB_RUN_ID": "9", "GITHUB_SHA": "1f" * 20,
+}  # fmt: skip
 CHANGES = ("CreateLogGroup", "PutRetentionPolicy", "DeleteLogGroup", "TagResource", "UntagResource")
 LOGS = """
 import pulumi
@@ -42,6 +46,15 @@ def on_the_official_engine(shell: Shell, **more: str) -> Shell:
     )
 
 
+def pinned(shell: Shell) -> dict[str, Any]:
+    """The outputs of an update to the newest bundle, which the stack's settings name."""
+    settings, digest = shell.folder / "Pulumi.local.yaml", shell.json("package")["digest"]
+    lines = [line for line in settings.read_text().splitlines() if "cloudmodel:bundle" not in line]
+    settings.write_text("\n".join([*lines, f"  cloudmodel:bundle: {digest}"]) + "\n")
+    outputs: dict[str, Any] = shell.json("up", "--yes")["outputs"]
+    return outputs
+
+
 def newest(shell: Shell) -> dict[str, Any]:
     entry: dict[str, Any] = shell.json("history")["updates"][0]
     return entry
@@ -49,16 +62,16 @@ def newest(shell: Shell) -> dict[str, Any]:
 
 def test_an_endpoint_goes_back_without_the_program_over_a_dead_jobs_lock(make: Callable[..., Shell]) -> None:
     shell = on_the_official_engine(make("back"))
-    first = shell.json("up", "--yes")["outputs"]
+    first = pinned(shell)
     revise(shell.folder / "models/digits.onnx")
-    shell.json("package")
-    second = shell.json("up", "--yes")["outputs"]
+    second = pinned(shell)
     assert second["revision"] != first["revision"]
     (shell.folder / "__main__.py").unlink()
     lock = shell.folder / ".cloudmodel/stacks/local/lock"
     lock.write_text(json.dumps(asdict(DEAD)))
 
-    done = shell.run("rollback", "--yes", "--json", "-m", "bad answers")
+    job = Shell(shell.folder, shell.environment | PIPELINE)
+    done = job.run("rollback", "--yes", "--json", "-m", "bad answers")
     assert done.returncode == 0, done.stderr.decode()
     assert "ci on runner-41" in done.stderr.decode()
     told = json.loads(done.stdout)
@@ -72,6 +85,12 @@ def test_an_endpoint_goes_back_without_the_program_over_a_dead_jobs_lock(make: C
     entry = newest(shell)
     assert (entry["kind"], entry["result"]) == ("rollback", "succeeded")
     assert entry["message"] == "rollback to 1: bad answers"
+    assert (entry["bundle"], entry["revision"]) == (first["bundle_digest"], first["revision"])
+    assert {name: entry["environment"][name] for name in ("actor", "git.commit", "ci")} == {
+        "actor": "anna", "git.commit": "1f" * 20, "ci": "https://ci.example/a/b/actions/runs/9",
+    }  # fmt: skip
+    earlier = shell.json("history")["updates"][1]
+    assert (earlier["bundle"], earlier["revision"]) == (second["bundle_digest"], second["revision"])
 
 
 def test_a_state_in_a_bucket_goes_back(make: Callable[..., Shell]) -> None:

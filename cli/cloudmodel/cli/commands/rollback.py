@@ -90,4 +90,4 @@ def _free(opened: OpenStack, *, yes: bool) -> None:
             runbook="stuck-lock",
         )
     note(f"the lock of a run that is over is broken: {holder.describe()}", fg="yellow")
-    opened.engine.cancel()
+    opened.engine.unlock(holder.id)

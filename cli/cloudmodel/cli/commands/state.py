@@ -135,7 +135,7 @@ def verify(context: Context, stack: str | None, engine: str | None) -> None:
 @options.on_a_stack
 @click.option("--id", "lock_id", required=True, metavar="ID", help="The lock, as the refused run named it.")
 def unlock(context: Context, stack: str | None, engine: str | None, lock_id: str) -> None:
-    """Break the lock ID. Its holder can then no longer write the state."""
+    """Break the lock ID, and Pulumi's own that the same run left. Its holder can then no longer write the state."""
     from cloudmodel.cli.output import emit, say
 
     opened = context.open(stack, engine=engine)

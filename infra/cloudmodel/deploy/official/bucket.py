@@ -207,19 +207,27 @@ class BucketLock:
         return True
 
 
-def pulumis_holder(bucket: BackendBucket, project: str, stack: str) -> str | None:
+class PulumisHolder(NamedTuple):
+    """Who holds Pulumi's own lock: in words, and the machine; no machine where it cannot be seen."""
+
+    who: str
+    host: str = ""
+
+
+def pulumis_holder(bucket: BackendBucket, project: str, stack: str) -> PulumisHolder | None:
     """Who holds Pulumi's own lock of a stack in this backend; None for nobody."""
     prefix = bucket.key(f".pulumi/locks/organization/{project}/{stack}/")
     with bucket.errors():
         for found in bucket.client.list_objects_v2(Bucket=bucket.name, Prefix=prefix).get("Contents", ()):
-            return described(bucket.client.get_object(Bucket=bucket.name, Key=found["Key"])["Body"].read(1 << 16))
+            return named(bucket.client.get_object(Bucket=bucket.name, Key=found["Key"])["Body"].read(1 << 16))
     return None
 
 
-def described(content: bytes) -> str:
+def named(content: bytes) -> PulumisHolder:
     """Who a lock file of Pulumi's names."""
     try:
         holder = json.loads(content)
-        return f"{holder['username']} on {holder['hostname']} (pid {holder['pid']}), since {holder['timestamp']}"
+        who = f"{holder['username']} on {holder['hostname']} (pid {holder['pid']}), since {holder['timestamp']}"
+        return PulumisHolder(who, str(holder["hostname"]))
     except (ValueError, KeyError, TypeError):
-        return "an unreadable lock file"
+        return PulumisHolder("an unreadable lock file")

@@ -24,12 +24,13 @@ from cloudmodel.deploy.engines import OFFICIAL, Drift, Options, Update
 from cloudmodel.deploy.landed import Proof
 from cloudmodel.deploy.late import tell_late
 from cloudmodel.deploy.official import cloud_secrets, interrupted, past, rollback, workspace
+from cloudmodel.deploy.official.bucket import PulumisHolder
 from cloudmodel.deploy.official.session import Session
 from cloudmodel.deploy.official.site import Site
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.rebuild import Rebuilt, rebuilt
 from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
-from cloudmodel.deploy.surroundings import begun, binding, expected, require_kept, script, shown
+from cloudmodel.deploy.surroundings import begun, binding, environment, expected, require_kept, script, shown
 from cloudmodel.engine import checkpoint, integrity
 from cloudmodel.engine.lock import Owner
 from cloudmodel.engine.run import Result, plan_of
@@ -102,11 +103,11 @@ class OfficialEngine:
 
     def preview_rollback(self, to: str | None, options: Options, events: Events) -> Outcome:
         earlier = past.states(self._site.backend, self._project.pulumi_name, self._name, self._site.secrets)
-        served = {version: revision_of(each) for version, each in enumerate(earlier, start=1) if revision_of(each)}
+        served = {version: revision_of(each) for version, each in earlier.items() if revision_of(each)}
         with self._site.opened(options, events, create=False) as session:
             version = chosen(to, served, revision_of(session.state), self._name)
             live = Proof(self._project, self._settings, session.cloud).instances(session.state)
-            goal = prepared(earlier[version - 1], self._project, self._settings, live)
+            goal = prepared(earlier[version], self._project, self._settings, live)
             result = rollback.preview(session, goal, self._stopped, parallel=options.parallel or PARALLEL)
             outcome = self._outcome(session, result, options)
             self._goal = Goal(version, goal, plan_of(result.steps))
@@ -115,7 +116,7 @@ class OfficialEngine:
     def rollback(self, options: Options, events: Events) -> Outcome:
         assert self._goal is not None, "nothing is carried out that was not planned"
         goal, calls = self._goal, Calls(events)
-        note = f"{past.ROLLBACK} {goal.version}{': ' if options.message else ''}{options.message}"
+        note = past.note(goal.version, options.message, environment(self._project.folder))
         with self._site.locked("rollback"), self._site.opened(options, events) as session:
             with self._site.explaining():
                 result = rollback.carry_out(
@@ -148,7 +149,7 @@ class OfficialEngine:
                 found = self._site.stack().history(show_secrets=False)
             except StackNotFoundError:
                 found = []
-        return past.updates(found)
+        return past.updates(found, self._site.backend, self._project.pulumi_name, self._name)
 
     def holder(self) -> Owner | None:
         return self._site.lock.owner()
@@ -156,14 +157,10 @@ class OfficialEngine:
     def cancel(self) -> str | None:
         holder = self._site.lock.owner()
         ours = self._site.lock.unlock(holder.id).describe() if holder else None
-        with self._site.explaining():
-            theirs = workspace.pulumis_holder(self._site.backend, self._project.pulumi_name, self._name)
-            try:
-                if theirs:
-                    self._site.stack().cancel()
-            except StackNotFoundError:
-                return ours
-        return ours or (theirs and f"Pulumi's own lock of {theirs}")
+        theirs = self._pulumis_holder()
+        if theirs:
+            self._end_pulumis()
+        return ours or (theirs and f"Pulumi's own lock of {theirs.who}")
 
     def export_state(self, *, show_secrets: bool = False) -> dict[str, Any]:
         with self._site.explaining():
@@ -218,7 +215,18 @@ class OfficialEngine:
         return begun(self._site.unfinished.found(state) or state)
 
     def unlock(self, lock_id: str) -> None:
-        self._site.lock.unlock(lock_id)
+        holder = self._site.lock.unlock(lock_id)
+        theirs = self._pulumis_holder()
+        if theirs and theirs.host == holder.host:  # Pulumi's, which that run had started
+            with self._site.locked("unlock"):  # one that begins now is not to lose its own
+                self._end_pulumis()
+
+    def _pulumis_holder(self) -> PulumisHolder | None:
+        return workspace.pulumis_holder(self._site.backend, self._project.pulumi_name, self._name)
+
+    def _end_pulumis(self) -> None:
+        with self._site.explaining(), contextlib.suppress(StackNotFoundError):
+            self._site.stack().cancel()
 
     def remove(self, *, force: bool = False) -> None:
         with self._site.locked("remove"), self._site.explaining():

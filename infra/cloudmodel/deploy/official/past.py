@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 from pulumi.automation import UpdateSummary
 
-from cloudmodel.core.errors import Unsupported
+from cloudmodel.core.errors import CloudmodelError, CredentialsMissing, StateCorrupt, Unsupported
 from cloudmodel.deploy.engines import Update
 from cloudmodel.deploy.official import cloud_secrets
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket
@@ -19,49 +21,111 @@ from cloudmodel.deploy.official.workspace import FILES, folder_of
 from cloudmodel.engine import checkpoint
 from cloudmodel.engine.secrets import Secrets
 from cloudmodel.engine.state import State
+from cloudmodel.engine.urn import STACK_TYPE
 
 ROLLBACK = "rollback to"
 KINDS = {"update": "up"}
-END = ".checkpoint.json"
+NAMES = {"ci.build.url": "ci", "git.head": "git.commit"}
+"""What Pulumi calls what our history has too."""
+BEGUN, END = ".history.json", ".checkpoint.json"
+KEPT = 20
+"""Updates that are looked at, the newest: as many as the embedded engine keeps the states of."""
+AT_ONCE = 8
+
+Read = Callable[[], bytes]
 
 
-def states(url: str, project: str, stack: str, secrets: Secrets) -> list[State]:
-    """What each update of the history left, oldest first: the first is version 1.
+def states(url: str, project: str, stack: str, secrets: Secrets) -> dict[int, State]:
+    """What the newest updates of the history left, by their version, oldest first.
 
-    Raises Unsupported for a backend whose history cannot be read, and for a state with secrets that a cloud's key
-    sealed; StateCorrupt; the errors of the bucket and of `Secrets`.
+    What an older passphrase sealed, or is damaged, is no way back and in nobody's way: its error is raised only where
+    nothing can be read. Raises Unsupported for a backend whose history cannot be read, and for states with secrets that
+    a cloud's key sealed; StateCorrupt; the errors of the bucket and of `Secrets`.
     """
-    found = []
-    for where, read in _files(url, f".pulumi/history/{project}/{stack}/", stack):
-        latest = checkpoint.parse(read(), where).get("checkpoint", {}).get("latest")
-        document = {"version": checkpoint.VERSION, "deployment": latest}
-        readable = cloud_secrets.without_sealed(document)
-        if cloud_secrets.NOTHING in _nodes(readable):
-            raise Unsupported(
-                "the stack's secrets are sealed with a cloud's key, which only Pulumi opens",
-                where=where,
-                hint=f"pin the earlier bundle in Pulumi.{stack}.yaml, then: cloudmodel up --stack {stack}",
-            )
-        found.append(checkpoint.read(readable, project, stack, secrets, where).state)
+    found: dict[int, State] = {}
+    refused: CloudmodelError | None = None
+    for version, (where, read) in _kept(_files(url, project, stack)):
+        try:
+            found[version] = _state(read(), where, project, stack, secrets)
+        except (CredentialsMissing, StateCorrupt, Unsupported) as error:
+            refused = refused or error
+    if refused and not found:
+        raise refused
     return found
 
 
-def updates(history: Sequence[UpdateSummary]) -> tuple[Update, ...]:
-    """Pulumi's history, newest first, as ours, oldest first. A rollback is a refresh whose message says so."""
-    return tuple(
-        Update(
-            version=update.version or number,
-            kind="rollback" if update.message.startswith(ROLLBACK) else KINDS.get(update.kind, update.kind),
-            result=update.result,
-            started=_time(update.start_time),
-            ended=_time(update.end_time) if update.end_time else "",
-            message=update.message,
-            summary={str(op): count for op, count in (update.resource_changes or {}).items()},
-            environment=update.environment,
-            bundle=getattr(update.config.get("cloudmodel:bundle"), "value", None) or "",
+def _state(content: bytes, where: str, project: str, stack: str, secrets: Secrets) -> State:
+    latest = checkpoint.parse(content, where).get("checkpoint", {}).get("latest")
+    readable = cloud_secrets.without_sealed({"version": checkpoint.VERSION, "deployment": latest})
+    if cloud_secrets.NOTHING in _nodes(readable):
+        raise Unsupported(
+            "the stack's secrets are sealed with a cloud's key, which only Pulumi opens",
+            where=where,
+            hint=f"pin the earlier bundle in Pulumi.{stack}.yaml, then: cloudmodel up --stack {stack}",
         )
+    return checkpoint.read(readable, project, stack, secrets, where).state
+
+
+def note(version: int, message: str, made_by: Mapping[str, str]) -> str:
+    """The message of the refresh that makes a rollback to `version` an entry of Pulumi's history: what the user said,
+    and below it who did it from what, for which Pulumi's history has no other place."""
+    said = f"{ROLLBACK} {version}{': ' if message else ''}{message}"
+    return "\n".join([said, "", *(f"{name}: {value}" for name, value in made_by.items())])
+
+
+def updates(history: Sequence[UpdateSummary], url: str, project: str, stack: str) -> tuple[Update, ...]:
+    """Pulumi's history, newest first, as ours, oldest first. A rollback is a refresh whose message says so.
+
+    What stood after the newest of them is told by the states that they left; what else is known of an update that
+    succeeded is what it was asked for.
+    """
+    stood = _stood(url, project, stack)
+    return tuple(
+        _update(update, stood.get(version), version)
         for number, update in enumerate(reversed(history), start=1)
+        for version in (update.version or number,)
     )
+
+
+def _update(update: UpdateSummary, stood: Mapping[str, Any] | None, version: int) -> Update:
+    rollback = update.kind == "refresh" and update.message.startswith(ROLLBACK)
+    said, _, told = update.message.rpartition("\n\n") if rollback else (update.message, "", "")
+    made_by = dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
+    landed = update.kind == "update" and update.result == "succeeded"
+    pinned = getattr(update.config.get("cloudmodel:bundle"), "value", None) if landed else None
+    stands = {"bundle_digest": pinned} if stood is None else stood
+    return Update(
+        version=version,
+        kind="rollback" if rollback else KINDS.get(update.kind, update.kind),
+        result=update.result,
+        started=_time(update.start_time),
+        ended=_time(update.end_time) if update.end_time else "",
+        message=said or update.message,
+        summary={str(op): count for op, count in (update.resource_changes or {}).items()},
+        environment={NAMES.get(name, name): value for name, value in update.environment.items()} | made_by,
+        bundle=str(stands.get("bundle_digest") or ""),
+        revision=str(stands.get("revision") or ""),
+    )
+
+
+def _stood(url: str, project: str, stack: str) -> dict[int, Mapping[str, Any]]:
+    """The stack's outputs after each of the newest updates, by version; of a backend that keeps no states, nothing."""
+    with contextlib.suppress(Unsupported):
+        kept = _kept(_files(url, project, stack))
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="history") as pool:
+            read = list(pool.map(lambda each: _outputs(each[1][1](), each[1][0]), kept))
+        return dict(zip((version for version, _ in kept), read, strict=True))
+    return {}
+
+
+def _outputs(content: bytes, where: str) -> Mapping[str, Any]:
+    """The outputs in one checkpoint, sealed as they are; none in one that is damaged."""
+    try:
+        latest = checkpoint.parse(content, where)["checkpoint"]["latest"]
+        outputs = next(each.get("outputs") for each in latest["resources"] if each["type"] == STACK_TYPE)
+    except (StateCorrupt, KeyError, TypeError, AttributeError, StopIteration):
+        return {}
+    return outputs if isinstance(outputs, Mapping) else {}
 
 
 def _time(when: datetime) -> str:
@@ -74,18 +138,26 @@ def _nodes(value: Any) -> Iterator[Any]:
         yield from _nodes(each)
 
 
-def _files(url: str, path: str, stack: str) -> list[tuple[str, Callable[[], bytes]]]:
-    """Name and content of each checkpoint; their names hold the time, so that they sort by it."""
+def _kept(files: Mapping[str, Read]) -> list[tuple[int, tuple[str, Read]]]:
+    """Version, name and content of the newest checkpoints, oldest first. The names hold the time, so that they sort by
+    it: the first update of the history is version 1."""
+    begun = sorted(name.removesuffix(BEGUN) for name in files if name.endswith(BEGUN))
+    kept = [(version, f"{name}{END}") for version, name in enumerate(begun, start=1) if f"{name}{END}" in files]
+    return [(version, (name, files[name])) for version, name in kept[-KEPT:]]
+
+
+def _files(url: str, project: str, stack: str) -> dict[str, Read]:
+    """The files of the history by their names. Raises Unsupported, the errors of the bucket."""
+    path = f".pulumi/history/{project}/{stack}/"
     if url.startswith(FILES):
-        files = sorted((folder_of(url) / path).glob(f"*{END}"))
-        return [(str(each), each.read_bytes) for each in files]
+        return {str(each): each.read_bytes for each in (folder_of(url) / path).glob("*.json")}
     if url.startswith(SCHEME):
         bucket = BackendBucket(url)
         with bucket.errors():
             pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=bucket.key(path))
-            keys = sorted(each["Key"] for page in pages for each in page.get("Contents", ()))
+            keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
 
-        def reader(key: str) -> Callable[[], bytes]:
+        def reader(key: str) -> Read:
             def read() -> bytes:
                 with bucket.errors():
                     content: bytes = bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
@@ -93,7 +165,7 @@ def _files(url: str, path: str, stack: str) -> list[tuple[str, Callable[[], byte
 
             return read
 
-        return [(key, reader(key)) for key in keys if key.endswith(END)]
+        return {key: reader(key) for key in keys}
     raise Unsupported(
         "only file and S3 backends keep the states of earlier updates where they can be read",
         where=url or "the backend that Pulumi is logged in to",

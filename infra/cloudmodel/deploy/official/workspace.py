@@ -78,16 +78,16 @@ def backend(project: Project, settings: StackSettings) -> str:
     return os.environ.get(BACKEND) or str(url or default)
 
 
-def pulumis_holder(url: str, project: str, stack: str) -> str | None:
+def pulumis_holder(url: str, project: str, stack: str) -> bucket.PulumisHolder | None:
     """Who holds Pulumi's own lock of a stack; None for nobody, a fixed text where that cannot be seen from here."""
     if url.startswith(bucket.SCHEME):
         return bucket.pulumis_holder(bucket.BackendBucket(url), project, stack)
     if not url.startswith(FILES):
-        return "whoever held it"
+        return bucket.PulumisHolder("whoever held it")
     folder = folder_of(url) / ".pulumi" / "locks" / "organization" / project / stack
     for file in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError):
-            return bucket.described(file.read_bytes())
+            return bucket.named(file.read_bytes())
     return None
 
 
