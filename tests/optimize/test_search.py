@@ -36,6 +36,7 @@ class Variant:
     wrong: float = 0.0
     wrong_finally: float | None = None
     turned: float = 0.0
+    turned_elsewhere: float | None = None
     size: int = 300
     raises: Exception | None = None
 
@@ -89,7 +90,9 @@ class Bench:
             found = self.variant(str(model))
             share = found.wrong_finally if data is SETS.final and found.wrong_finally is not None else found.wrong
             scores[: round(share * len(data))] = [0.99, 1.0]
-            vector[-1] = [np.cos(found.turned), np.sin(found.turned)]
+            elsewhere = float(data.inputs["x"][0, 0]) >= 10_000
+            turned = found.turned_elsewhere if elsewhere and found.turned_elsewhere else found.turned
+            vector[-1] = [np.cos(turned), np.sin(turned)]
         return {"scores": scores, "vector": vector}
 
     def request(self, data: Dataset, objective: str) -> Path:
@@ -190,6 +193,16 @@ def test_lost_fidelity_is_won_back_by_as_few_float_nodes_as_it_takes() -> None:
     assert found.chosen.id == "t3"
     assert found.sensitivity == NODES
     assert sum("exclude" in title for title in bench.built) <= 4  # log2 of 7 and the whole
+
+
+def test_rows_outside_both_sets_tell_of_the_worst_row_too() -> None:
+    """The selection set has one row that turned by 0.14 radians; of the rows to calibrate with, one by 0.5."""
+    bench = Bench({"static-int8": Variant(2.0, turned=0.14, turned_elsewhere=0.5), "dynamic-int8": Variant(1.2)})
+    found = search(bench, "dynamic-int8", "static-int8")
+    assert "expected at 0.8776" in found.trials[1].reason
+    assert found.chosen is not None
+    assert found.chosen.id == "t3"  # won back by a node that stays float
+    assert ("dynamic-int8", 50) not in bench.asked  # nothing turned there: no more rows are needed
 
 
 def test_fidelity_that_no_prefix_brings_back_leaves_the_others() -> None:

@@ -18,6 +18,8 @@ from math import ceil, log
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.optimize import choice, front, gate, measure, sensitivity
@@ -34,6 +36,10 @@ QUICK_ROWS = 64
 TOGETHER = 6
 """Models that are alive at once in a measuring process, besides the original twice."""
 FINALISTS = 4
+MORE_ROWS = 500
+"""Rows of the calibration and of the training set, each, that tell of the worst row besides those of the selection."""
+CLEAR = 4
+"""A worst row that is expected this many times nearer than it must be needs no more rows."""
 SMALLER = 0.9
 """A trial is smaller where it has at most this share of the original's bytes."""
 
@@ -48,6 +54,7 @@ class Search:
     def __init__(self, workshop: Workshop, sets: Sets, metric: Metric, wish: Wish, report: Report = silent) -> None:
         self.workshop, self.sets, self.metric, self.wish, self.report = workshop, sets, metric, wish, report
         self.found = Found()
+        self.more = _joined([each for each in (sets.calibration, sets.train) if each is not None])
         self.insisted = False
         self.started = monotonic()
         self.until = self.started + wish.budget
@@ -80,7 +87,7 @@ class Search:
         hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
         self._glance([trial for trial in fresh if (trial.open or trial in hurt) and trial.ratio is None])
         kept = self._halve([trial for trial in fresh if trial.open])
-        self._each("select", kept, lambda trial: self._ask(trial, self.sets.selection))
+        self._each("select", kept, self._select)
         hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
         finalists = [trial for trial in kept if trial.open]
         if (rescued := self._rescue(hurt, finalists)) is not None:
@@ -130,7 +137,10 @@ class Search:
             self.found.early = Early(trial.id, monotonic() - self.started, trial.ratio, found.floor)
             self.report(Progress("accepted", note=f"{trial.recipe.title}: {said(trial.ratio)} times as fast"))
 
-    def _ask(self, trial: Trial, data: Dataset) -> None:
+    def _select(self, trial: Trial) -> None:
+        self._ask(trial, self.sets.selection, beyond=True)
+
+    def _ask(self, trial: Trial, data: Dataset, *, beyond: bool = False) -> None:
         """Judge by what was seen, not by its bound: few rows cannot prove anything, and need not yet."""
         assert trial.made is not None
         every = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, self.sets.selection)
@@ -141,23 +151,28 @@ class Search:
         slack = 1 / len(data) if self.metric.correct is not None else 0.0
         if judged.fidelity < self.wish.demand.min_fidelity:
             trial.reason = judged.reason
-        elif data is self.sets.selection and (reason := self._too_near(original, answers)):
+        elif data is self.sets.selection and (reason := self._too_near(trial.made, original, answers, beyond)):
             trial.reason = reason
         elif drop - slack >= self.wish.demand.max_drop:
             trial.reason = (
                 f"{self.metric.name} drops by {drop:.4g} on {len(data)} rows, allowed {self.wish.demand.max_drop:g}"
             )
 
-    def _too_near(self, original: Outputs, answers: Outputs) -> str | None:
-        """Why a trial whose worst row here is good enough is not expected to pass on the final set's many more."""
-        rows = len(self.sets.final)
+    def _too_near(self, made: Made, original: Outputs, answers: Outputs, beyond: bool) -> str | None:
+        """Why a trial whose worst row here is good enough is not expected to pass on the final set's many more. Where
+        that is not clear from the selection set, rows `beyond` both are asked too: cosines need no labels."""
+        rows, least = len(self.sets.final), self.wish.demand.min_fidelity
         expected = expected_cosines(original, answers, rows)
+        if beyond and min(expected.values(), default=1.0) < 1 - (1 - least) / CLEAR:
+            first = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, self.more)
+            then = self.workshop.answers(made.model, made.sha256, self.more)
+            expected = expected_cosines(_both(original, first), _both(answers, then), rows)
         name = min(expected, key=lambda each: expected[each], default=None)
-        if name is None or expected[name] >= self.wish.demand.min_fidelity:
+        if name is None or expected[name] >= least:
             return None
         return (
             f"fidelity: of {rows:,} rows the worst cosine of output {name!r} is expected at {expected[name]:.4f}, below"
-            f" {self.wish.demand.min_fidelity:g}"
+            f" {least:g}"
         )
 
     def _glance(self, trials: Sequence[Trial]) -> None:
@@ -226,7 +241,7 @@ class Search:
             probe = probes[length] = Trial(f"t{len(self.found.trials) + 1}", recipe)
             self._each("rescue", [probe], self._build)
             if probe.open:
-                self._each("rescue", [probe], lambda trial: self._ask(trial, self.sets.selection))
+                self._each("rescue", [probe], self._select)
             return probe.open
 
         length = sensitivity.shortest_prefix(len(ranked) - 1, passes)
@@ -263,6 +278,17 @@ class Search:
 
     def _smaller(self, made: Made) -> bool:
         return made.size_bytes <= SMALLER * self.workshop.size_bytes
+
+
+def _both(one: Outputs, other: Outputs) -> dict[str, Any]:
+    return {name: np.concatenate([array, other[name]]) for name, array in one.items()}
+
+
+def _joined(parts: Sequence[Dataset]) -> Dataset:
+    """The first rows of each, without labels."""
+    few = [part.take(range(min(MORE_ROWS, len(part)))) for part in parts]
+    inputs = {name: np.concatenate([part.inputs[name] for part in few]) for name in few[0].inputs}
+    return Dataset(inputs, None, None, "rows of neither selection nor final set")
 
 
 def _fidelity(trial: Trial) -> float:
