@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from actions import load, scripts
+import gitlab
+from actions import GitHub, load, scripts, serving, zipped
 from cloudmodel.cli.main import answer
 from cloudmodel.localaws.identity import ACCOUNT
 from cloudmodel.operate.bootstrap import advice, goals
@@ -231,6 +235,58 @@ def test_only_what_concerns_a_stack_starts_its_pipeline(written: Path) -> None:
     assert "cloudmodel optimize" not in "".join(
         scripts(load(written / ".github/workflows/cloudmodel-reviews-prod.yml"))
     )
+
+
+def test_a_pinned_bundle_is_taken_from_own_runs_alone_and_by_its_bytes_alone(make: Make, tmp_path: Path) -> None:
+    """A fork's run may leave an artifact of any name, and a zip may hold links to what the job knows."""
+    ours, *_ = bundles = [f"bundle {n}".encode() for n in range(4)]
+    pins = [hashlib.sha256(each).hexdigest() for each in bundles]
+    project = make()
+    assert init(project, "github") == init(project, "gitlab") == 0
+    with (project / "Pulumi.prod.yaml").open("a") as settings:
+        settings.writelines(f"bundle: sha256:{each}\n" for each in pins)
+    kept = project / ".cloudmodel/bundles/sha256"
+
+    def artifact(name: str, content: bytes) -> bytes:
+        files = {f"{name}.tar.gz": content, f"{name}.tar.gz.sig": b"a signature"}
+        return zipped(files, {f"{name}.tar.gz.env": "/proc/self/environ"})
+
+    github = GitHub("acme/models")
+    for name, content in zip(pins, bundles, strict=True):
+        github.left.append((f"bundle-{name}", 2, artifact(name, content)))
+    for name, left in zip(pins, (artifact(pins[0], ours), None, artifact(pins[2], ours), b"no zip"), strict=True):
+        github.left += [(f"bundle-{name}", 1, left)] if left else []
+    workflow = load(tmp_path / ".github/workflows/cloudmodel-digits-prod.yml")
+    given = {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path), "OUT": str(tmp_path)}
+    (script,) = {
+        each["run"]
+        for job in ("preview", "plan")
+        for each in workflow["jobs"][job]["steps"]
+        if each.get("name", "").startswith("Fetch")
+    }
+    with serving(github):
+        known = {
+            "GITHUB_TOKEN": "a-token", "GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": github.repository,
+            "PINS": " ".join(f"sha256:{each}" for each in pins),
+        }  # fmt: skip
+        subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=project, env=given | known, check=True)
+    assert {each.name: each.read_bytes() for each in kept.iterdir()} == {
+        f"{pins[0]}.tar.gz": ours,
+        f"{pins[0]}.tar.gz.sig": b"a signature",
+    }
+    shutil.rmtree(kept)
+
+    host = gitlab.GitLab("acme/models", packages={f"{pins[0]}.tar.gz": ours, f"{pins[2]}.tar.gz": ours})
+    jobs = gitlab.load(tmp_path / ".gitlab/cloudmodel/digits-prod.yml")
+    for job, next_ in ((".cloudmodel-digits-prod-preview", "model=same"), ("digits prod plan", "# An earlier job")):
+        script = jobs[job]["script"][0].partition(next_)[0]
+        host.elsewhere = "plan" in job
+        with gitlab.serving(host):
+            known = {"BUNDLES": f"{host.url}/api/v4/projects/7/packages/generic/cloudmodel-bundles/0.0.0"}
+            known |= {"CI_JOB_TOKEN": "a-job", "CI_MERGE_REQUEST_DIFF_BASE_SHA": "none"}
+            subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=project, env=given | known, check=True)
+        assert {each.name: each.read_bytes() for each in kept.iterdir()} == {f"{pins[0]}.tar.gz": ours}
+        shutil.rmtree(kept)
 
 
 def test_again_it_writes_nothing_and_what_was_changed_by_hand_is_asked_for(

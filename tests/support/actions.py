@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shutil
+import stat
 import subprocess
 import threading
 import urllib.parse
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -31,13 +33,15 @@ KEYS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
 
 @dataclass
 class GitHub:
-    """One repository: its comments, its artifacts (by name, with their files), and who asked for which role."""
+    """One repository: its comments, its artifacts (by name, with their files), and who asked for which role. `left` are
+    artifacts newer than those, as zips: name, number of the repository whose run left it (this one's is 1), content."""
 
     repository: str
     url: str = ""
     comments: list[dict[str, Any]] = field(default_factory=list)
     artifacts: dict[str, dict[str, bytes]] = field(default_factory=dict)
     roles: list[str] = field(default_factory=list)
+    left: list[tuple[str, int, bytes]] = field(default_factory=list)
 
     def answer(self, method: str, target: str, body: Any) -> Any:
         """The REST API: JSON, or the bytes of a zip."""
@@ -53,18 +57,37 @@ class GitHub:
                 self.comments[int(number)]["body"] = body["body"]
             case ["actions", "artifacts"]:
                 (name,) = asked["name"]
-                url = f"{self.url}/repos/{self.repository}/actions/artifacts/{name}/zip"
-                found = [{"archive_download_url": url, "expired": False}] if name in self.artifacts else []
-                return {"artifacts": found}
+                found = [(str(number), head) for number, (each, head, _) in enumerate(self.left) if each == name]
+                found += [(name, 1)] if name in self.artifacts else []
+                return {
+                    "artifacts": [
+                        {
+                            "archive_download_url": f"{self.url}{path}/{each}/zip", "expired": False,
+                            "workflow_run": {"repository_id": 1, "head_repository_id": head},
+                        }
+                        for each, head in found
+                    ][: int(asked["per_page"][0])]
+                }  # fmt: skip
+            case ["actions", "artifacts", name, "zip"] if name.isdigit():
+                return self.left[int(name)][2]
             case ["actions", "artifacts", name, "zip"]:
-                packed = io.BytesIO()
-                with zipfile.ZipFile(packed, "w") as archive:
-                    for each, content in self.artifacts[name].items():
-                        archive.writestr(each, content)
-                return packed.getvalue()
+                return zipped(self.artifacts[name])
             case _:
                 raise AssertionError(f"nobody was expected to ask {method} {target}")
         return {}
+
+
+def zipped(files: Mapping[str, bytes], links: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """A zip of files and of symbolic links."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        for name, target in links.items():
+            link = zipfile.ZipInfo(name)
+            link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(link, target)
+    return packed.getvalue()
 
 
 @contextmanager

@@ -29,21 +29,25 @@ OPERAND = re.compile(r'\$\w+|"[^"]*"|&&|==|!=')
 
 @dataclass
 class GitLab:
-    """One project: its notes and packages, and which role each job asked for with the token of which subject."""
+    """One project: its notes and packages, and which role each job asked for with the token of which subject.
+    `elsewhere`: packages lie in a store at another address, to which GitLab redirects, and which is given no token."""
 
     path: str
     url: str = ""
     notes: list[dict[str, Any]] = field(default_factory=list)
     packages: dict[str, bytes] = field(default_factory=dict)
     roles: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere: bool = False
 
     def answer(self, method: str, target: str, token: Mapping[str, str], body: bytes) -> Any:
-        """The REST API, version 4: JSON, or the bytes of a file; None for what is not there."""
+        """The REST API, version 4: JSON, or the bytes of a file, or where it lies; None for what is not there."""
         match target.partition("?")[0].removeprefix("/api/v4/projects/7/").split("/"):
             case ["packages", "generic", "cloudmodel-bundles", "0.0.0", name] if token["JOB-TOKEN"] == "a-job":
                 if method == "PUT":
                     self.packages[name] = body
                     return {"message": "201 Created"}
+                return Redirect(f"{self.url}/{name}") if self.elsewhere else self.packages.get(name)
+            case ["", name] if not any(token.values()):
                 return self.packages.get(name)
             case ["merge_requests", "3", "notes", *number] if token["PRIVATE-TOKEN"] == "a-project":
                 if method == "GET":
@@ -57,6 +61,10 @@ class GitLab:
                 raise AssertionError(f"nobody was expected to ask {method} {target}")
 
 
+class Redirect(str):
+    """Where it lies."""
+
+
 @contextmanager
 def serving(gitlab: GitLab) -> Iterator[GitLab]:
     """`gitlab` over HTTP."""
@@ -67,7 +75,9 @@ def serving(gitlab: GitLab) -> Iterator[GitLab]:
             tokens = {name: self.headers.get(name, "") for name in ("JOB-TOKEN", "PRIVATE-TOKEN")}
             found = gitlab.answer(self.command, self.path, tokens, self.rfile.read(length))
             body = found if isinstance(found, bytes) else json.dumps(found).encode()
-            self.send_response(404 if found is None else 200)
+            self.send_response(404 if found is None else 302 if isinstance(found, Redirect) else 200)
+            if isinstance(found, Redirect):
+                self.send_header("Location", found)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
