@@ -135,6 +135,15 @@ def test_a_state_in_a_bucket_goes_back(make: Callable[..., Shell]) -> None:
     stored = [s3.get_object(Bucket="state", Key=each["Key"])["Body"].read() for each in contents(s3)]
     assert not any(b"hunter2" in each for each in stored)
 
+    # Its passphrase is lost: another seals what is made anew, and what only the old one opens is in nobody's way.
+    anew = Shell(shell.folder, shell.environment | {"PULUMI_CONFIG_PASSPHRASE": "a new one, kept in the vault"})
+    assert "passphrase" in anew.json("outputs", code=3)["message"]
+    anew.json("state", "rebuild", "--yes")
+    assert anew.json("outputs", "--show-secrets")["outputs"]["token"] == "hunter2hunter2"
+    program.write_text(LOGS.format(days=30, revision="two"))
+    anew.json("up", "--yes")
+    assert anew.json("rollback", "--yes")["outputs"]["revision"] == "one" and retention() == 14
+
 
 def bare(shell: Shell) -> Shell:
     """The stack on another machine: its settings, credentials and passphrase, and nothing else. That the local AWS is

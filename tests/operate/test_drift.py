@@ -111,6 +111,38 @@ def test_each_resource_that_is_gone_is_seen(stack: Stack) -> None:
     assert wanted <= stack.told(state)
 
 
+def test_what_is_served_is_held_against_the_state_and_the_pin(stack: Stack) -> None:
+    state = copy.deepcopy(stack.state)
+    (model,) = [each for each in state["deployment"]["resources"] if each["type"] == "aws:sagemaker/model:Model"]
+    for side in ("inputs", "outputs"):
+        for name in ("image", "modelDataUrl"):
+            model[side]["primaryContainer"][name] += "-another"
+    (stack.terminal.folder / "told.json").write_text(json.dumps(state))
+    stack.json("state import --yes --file told.json")
+    settings = stack.terminal.folder / "Pulumi.local.yaml"
+    before, pin = settings.read_text(), f"sha256:{'0' * 64}"
+    settings.write_text(f"{before}  cloudmodel:bundle: {pin}\n")
+    found = stack.json("drift", code=11)
+    settings.write_text(before)
+    assert {each["property"] for each in found["serving"]} == {"image", "data"}
+    assert all(each["state"] == f"{each['live']}-another" for each in found["serving"] if each["live"])
+    assert any(pin in each for each in found["warnings"])
+
+    # The state was read; what the endpoint serves is asked after it, and is refused.
+    (stack.terminal.folder / "told.json").write_text(json.dumps(stack.state))
+    stack.json("state import --yes --file told.json")
+    running = server.status(Path(stack.terminal.folder, ".cloudmodel/local"))
+    assert running is not None
+    asked = ("DescribeEndpointConfig", "DescribeModel")
+    order_faults(running, *({"operation": each, "after": 1, "code": "AccessDenied", "status": 403} for each in asked))
+    try:
+        told = stack.json("drift")
+    finally:
+        order_faults(running)
+    assert told["verdict"] == "none" and len(told["warnings"]) == 2
+    assert all("could not be looked at" in each for each in told["warnings"])
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_that_refuses_to_be_read_has_lost_nothing(stack: Stack, service: str) -> None:
     (stack.terminal.folder / "told.json").write_text(json.dumps(stack.state))

@@ -117,17 +117,19 @@ class Proof:
         models = {str(each.outputs.get("name")): each for each in _live(state, MODEL)}
         configurations = {str(each.outputs.get("name")): each for each in _live(state, CONFIGURATION)}
 
-        def look(entry: Resource) -> list[Untrue] | None:
+        def look(entry: Resource) -> list[Untrue | str]:
             live = self._ask("describe_endpoint", EndpointName=entry.id)
-            return None if live is None else list(self._described(entry, live, configurations, models))
+            if live is None:
+                return [_unseen(entry, "it")]
+            return list(self._described(entry, live, configurations, models))
 
         endpoints = _endpoints(state)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="landed") as pool:
-            for entry, seen in zip(endpoints, pool.map(look, endpoints), strict=True):
-                if seen is None:
-                    unseen.append(f"what {entry.id} serves could not be looked at: it cannot be described")
+            for each in (each for seen in pool.map(look, endpoints) for each in seen):
+                if isinstance(each, str):
+                    unseen.append(each)
                 else:
-                    found += seen
+                    found.append(each)
         return found, unseen
 
     def instances(self, state: State) -> dict[str, int]:
@@ -144,7 +146,9 @@ class Proof:
         live: Mapping[str, Any],
         configurations: Mapping[str, Resource],
         models: Mapping[str, Resource],
-    ) -> Iterator[Untrue]:
+    ) -> Iterator[Untrue | str]:
+        """What is untrue of an endpoint that was described as `live`; a text for what could not be looked at."""
+
         def untrue(property: str, wanted: Any, seen: Any, what: str) -> Untrue:
             return Untrue(entry.urn, entry.id, property, wanted, seen, what)
 
@@ -165,6 +169,8 @@ class Proof:
             for name, each in shown.items()
         }
         told = self._ask("describe_endpoint_config", EndpointConfigName=wanted) or {}
+        if not told:
+            yield _unseen(entry, wanted)
         served = {each["VariantName"]: each.get("ModelName") for each in told.get("ProductionVariants") or ()}
         for variant in plain(configuration.inputs).get("productionVariants") or ():
             name, model = variant.get("variantName"), variant.get("modelName")
@@ -188,6 +194,8 @@ class Proof:
                 runs = ", ".join(deployed)
                 yield untrue("image", image, runs, f"runs the image {runs}, not {image}")
             described = self._ask("describe_model", ModelName=model) if container else None
+            if container and described is None:
+                yield _unseen(entry, f"its model {model}")
             has = (described or {}).get("PrimaryContainer") or {}
             for what, asked, given in (
                 ("image", container.get("image"), has.get("Image")),
@@ -308,6 +316,10 @@ def _live(state: State, type_: str) -> Iterator[Resource]:
 
 def _endpoints(state: State) -> list[Resource]:
     return list(_live(state, ENDPOINT))
+
+
+def _unseen(entry: Resource, what: str) -> str:
+    return f"what {entry.id} serves could not be looked at: {what} cannot be described"
 
 
 def _planned_prefix(container: Mapping[str, Any]) -> str | None:

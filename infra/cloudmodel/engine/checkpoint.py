@@ -22,6 +22,8 @@ from cloudmodel.engine.secrets import Secrets, dump
 from cloudmodel.engine.state import PendingKind, PendingOperation, Resource, State
 
 VERSION = 3
+CLOUD = "cloud"
+"""The type of a provider of secrets that is a cloud's key."""
 EXACT = 2**53  # below it every whole number is a float
 ENGINE = "v3.231.0"  # the oldest Pulumi whose form this is; its hash is the manifest's magic
 
@@ -130,7 +132,7 @@ def read(document: Mapping[str, Any], project: str, stack: str, secrets: Secrets
     deployment = _object(latest, "latest", where)
     _only(deployment, ("manifest", "secrets_providers", "resources", "pending_operations", "metadata"), where)
     _check_manifest(_object(deployment.get("manifest"), "manifest", where), where)
-    salt = _salt(_object(deployment.get("secrets_providers"), "secrets_providers", where), where)
+    salt = _salt(_object(deployment.get("secrets_providers"), "secrets_providers", where), secrets, where)
     unseal = unsealing(secrets, salt, where)
     return Loaded(
         State(
@@ -292,6 +294,8 @@ def _deployment(state: State, seal: Seal, secrets: Secrets) -> dict[str, Any]:
 
 
 def _provider(salt: str) -> dict[str, Any]:
+    if salt.startswith("{"):
+        return {"type": CLOUD, "state": json.loads(salt)}
     return {"type": "passphrase", "state": {"salt": salt}}
 
 
@@ -305,9 +309,11 @@ def _check_manifest(manifest: Mapping[str, Any], where: str) -> None:
         raise StateCorrupt("the state's manifest does not fit its version", where=where)
 
 
-def _salt(provider: Mapping[str, Any], where: str) -> str:
+def _salt(provider: Mapping[str, Any], secrets: Secrets, where: str) -> str:
     _only(provider, ("type", "state"), where)
     kind = provider.get("type") or ""
+    if kind == CLOUD and secrets.opens_clouds:
+        return dump(_object(provider.get("state"), "the secrets provider's state", where))
     if kind not in ("", "passphrase"):
         raise Unsupported(
             f"the state's secrets are sealed by {kind!r}, which the embedded engine does not do",

@@ -6,6 +6,9 @@
 
 Source: pulumi `sdk/go/common/resource/config/crypt.go`, `pkg/secrets/passphrase/manager.go`. In a state the sealed text
 is the JSON of the value; in `Pulumi.<stack>.yaml` it is the value itself.
+
+Where a cloud's key is the stack's (`pkg/secrets/cloud/manager.go`), `key` is 32 bytes that this key sealed, and what
+takes the place of the salt is the JSON of the provider's state: {"url": …, "encryptedkey": base64}.
 """
 
 from __future__ import annotations
@@ -68,6 +71,10 @@ def passphrase_source(key_file: Path | None, environ: Mapping[str, str] = os.env
     return find
 
 
+DataKey = Callable[[str], bytes]
+"""Opens the key in a cloud provider's state, which is given as JSON."""
+
+
 class Secrets:
     """Seals and opens the secrets of one stack. Safe for several threads.
 
@@ -76,8 +83,9 @@ class Secrets:
     the same way again, so that a state that did not change keeps its bytes.
     """
 
-    def __init__(self, source: Source, salt: str = "") -> None:
+    def __init__(self, source: Source, salt: str = "", data_key: DataKey | None = None) -> None:
         self._source = source
+        self._data_key = data_key
         self._salt = salt
         self._keys: dict[str, bytes] = {}
         self._known: dict[tuple[str, str, str, str], str] = {}
@@ -87,6 +95,11 @@ class Secrets:
     def salt(self) -> str:
         """The salt that new secrets are sealed with; empty before there is one."""
         return self._salt
+
+    @property
+    def opens_clouds(self) -> bool:
+        """Whether what a cloud's key sealed can be opened."""
+        return self._data_key is not None
 
     def use(self, salt: str) -> None:
         """Seal with a state's own salt from now on; an empty one changes nothing."""
@@ -144,6 +157,8 @@ class Secrets:
 
     def _key(self, salt: str) -> bytes:
         with self._lock:
+            if salt.startswith("{") and self._data_key and salt not in self._keys:
+                self._keys[salt] = self._data_key(salt)
             if salt not in self._keys:
                 shaker, proof = _split(salt)
                 passphrase = self._source(False)

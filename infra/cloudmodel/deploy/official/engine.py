@@ -34,7 +34,6 @@ from cloudmodel.deploy.surroundings import begun, binding, environment, expected
 from cloudmodel.engine import checkpoint, integrity
 from cloudmodel.engine.lock import Owner
 from cloudmodel.engine.run import Result, plan_of
-from cloudmodel.engine.state import State
 from cloudmodel.engine.step import Events
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.settings.model import Project, StackSettings
@@ -193,14 +192,15 @@ class OfficialEngine:
             self._site.unfinished.forget()  # it speaks of the state that was there
 
     def rebuild_state(self, options: Options, events: Events) -> Rebuilt:
-        with self._site.locked("rebuild"), self._site.opened(options, events) as session, self._site.explaining():
+        opened = self._site.opened(options, events, lost=True)
+        with self._site.locked("rebuild"), opened as session, self._site.explaining():
             parallel, folder = options.parallel or PARALLEL, self._project.folder
             run = replace(
                 interrupted.run_of(session.stack, session.project, session.cloud, parallel=parallel),
                 program=script(folder), secret_keys=self._settings.secret_keys, folder=folder,
             )  # fmt: skip
             url = session.cloud.endpoint_url if session.cloud else None
-            found = rebuilt(run, url, State(session.project, self._name), session.events, self._stopped)
+            found = rebuilt(run, url, session.state, session.events, self._stopped)
             interrupted.put(session.stack, found.state, self._site.secrets)
             # Pulumi's own provider reads everything once more, and the rebuild is in its history.
             result = session.change(session.stack.refresh, refreshed=True, message="rebuild")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,6 @@ from pulumi.automation import UpdateSummary
 
 from cloudmodel.core.errors import CloudmodelError, CredentialsMissing, StateCorrupt, Unsupported
 from cloudmodel.deploy.engines import Update
-from cloudmodel.deploy.official import cloud_secrets
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket
 from cloudmodel.deploy.official.workspace import FILES, folder_of
 from cloudmodel.engine import checkpoint
@@ -39,31 +38,25 @@ def states(url: str, project: str, stack: str, secrets: Secrets) -> dict[int, St
     """What the newest updates of the history left, by their version, oldest first.
 
     What an older passphrase sealed, or is damaged, is no way back and in nobody's way: its error is raised only where
-    nothing can be read. Raises Unsupported for a backend whose history cannot be read, and for states with secrets that
-    a cloud's key sealed; StateCorrupt; the errors of the bucket and of `Secrets`.
+    nothing can be read. From now on the cloud's key seals that sealed the newest of them, if one did. Raises
+    Unsupported for a backend whose history cannot be read, StateCorrupt, the errors of the bucket and of `Secrets`.
     """
     found: dict[int, State] = {}
     refused: CloudmodelError | None = None
     for version, (where, read) in _kept(_files(url, project, stack)):
         try:
-            found[version] = _state(read(), where, project, stack, secrets)
+            latest = checkpoint.parse(read(), where).get("checkpoint", {}).get("latest")
+            document = {"version": checkpoint.VERSION, "deployment": latest}
+            loaded = checkpoint.read(document, project, stack, secrets, where)
         except (CredentialsMissing, StateCorrupt, Unsupported) as error:
             refused = refused or error
+        else:
+            found[version] = loaded.state
+            if loaded.salt.startswith("{"):
+                secrets.use(loaded.salt)
     if refused and not found:
         raise refused
     return found
-
-
-def _state(content: bytes, where: str, project: str, stack: str, secrets: Secrets) -> State:
-    latest = checkpoint.parse(content, where).get("checkpoint", {}).get("latest")
-    readable = cloud_secrets.without_sealed({"version": checkpoint.VERSION, "deployment": latest})
-    if cloud_secrets.NOTHING in _nodes(readable):
-        raise Unsupported(
-            "the stack's secrets are sealed with a cloud's key, which only Pulumi opens",
-            where=where,
-            hint=f"pin the earlier bundle in Pulumi.{stack}.yaml, then: cloudmodel up --stack {stack}",
-        )
-    return checkpoint.read(readable, project, stack, secrets, where).state
 
 
 def note(version: int, message: str, made_by: Mapping[str, str]) -> str:
@@ -130,12 +123,6 @@ def _outputs(content: bytes, where: str) -> Mapping[str, Any]:
 
 def _time(when: datetime) -> str:
     return when.replace(tzinfo=UTC).isoformat(timespec="seconds")
-
-
-def _nodes(value: Any) -> Iterator[Any]:
-    yield value
-    for each in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-        yield from _nodes(each)
 
 
 def _kept(files: Mapping[str, Read]) -> list[tuple[int, tuple[str, Read]]]:

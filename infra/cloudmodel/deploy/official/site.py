@@ -47,7 +47,7 @@ class Site:
         self.folder = self.home / "official" / "work" / stack
         self.command = Command(require())
         self.backend = workspace.backend(project, settings)
-        self.secrets = Secrets(passphrase_source(self.home / "passphrase"))
+        self.secrets = Secrets(passphrase_source(self.home / "passphrase"), data_key=cloud_secrets.data_key)
         self.lock = self._lock()
         self.unfinished = self._unfinished()
         self.cloud = RememberedCloud(self.folder)
@@ -97,9 +97,10 @@ class Site:
             raise failures.known(text, self.name) or failures.unknown(text, (), self.name) from None
 
     @contextlib.contextmanager
-    def opened(self, options: Options, events: Events, *, create: bool = True) -> Iterator[Session]:
+    def opened(self, options: Options, events: Events, *, create: bool = True, lost: bool = False) -> Iterator[Session]:
         """The stack with a run's surroundings. Without `create` it is only read: one that has no state yet, or one that
-        an interrupted run left, is a copy that is thrown away (I10)."""
+        an interrupted run left, is a copy that is thrown away (I10). A state that is `lost` is not read, whatever is
+        there: the session's is empty."""
         started = time.monotonic()
         warnings: list[str] = []
 
@@ -115,9 +116,14 @@ class Site:
             url = cloud.endpoint_url if cloud else ""
             refresh = options.refresh
             with self.explaining():
+                if lost:
+                    workspace.forget_salt(self.folder / self.settings.path.name)
                 stack, state, there = self.stack(url), State(self.project.pulumi_name, self.name), True
                 try:
-                    state = stack.state(self.project.pulumi_name)
+                    if lost:
+                        stack.export(show_secrets=False)
+                    else:
+                        state = stack.state(self.project.pulumi_name)
                 except StackNotFoundError:
                     there = False
                 # What is sealed is opened, and who asks is known, before anything is made.
@@ -130,7 +136,7 @@ class Site:
                     if create:
                         stack = self.stack(url)
                         stack.workspace.create_stack(self.name)
-                elif create or not self._goes_on(listen):
+                elif not lost and (create or not self._goes_on(listen)):
                     found = interrupted.left(self.unfinished, state, self.backend, self.settings, cloud, listen)
                     if found:
                         state = interrupted.settled(stack, found, self.project.pulumi_name, cloud, listen)

@@ -103,6 +103,14 @@ def document(path: Path) -> dict[str, Any]:
     return {}
 
 
+def forget_salt(path: Path) -> None:
+    """Drop the salt that the command line made in its own copy of a settings file: the passphrase that it goes with is
+    lost. One that the project's own file has is copied again."""
+    there = document(path)
+    if there.pop("encryptionsalt", None):
+        _write(path, there)
+
+
 def _with_region(document: dict[str, Any], region: str) -> dict[str, Any]:
     config = dict(document.get("config") or {})
     if not {"aws:region", "aws:config:region"} & set(config):
