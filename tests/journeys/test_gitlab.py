@@ -31,7 +31,7 @@ def pipeline(repository: Repository, environment: dict[str, str], tmp_path: Path
     workspace = tmp_path / "builds" / "models"
     workspace.mkdir(parents=True)
     git(workspace, "init", "-q")
-    jobs = load(repository.folder / ".gitlab/cloudmodel/digits-prod.yml")
+    jobs = load(repository.folder / ".gitlab/cloudmodel/digits--prod.yml")
     with serving(GitLab(PROJECT)) as gitlab:
         yield Pipeline(jobs, gitlab, repository.folder, workspace, environment)
     if (workspace / "models/digits/.cloudmodel/local").is_dir():
@@ -62,7 +62,7 @@ def test_a_model_goes_from_a_merge_request_to_production(
     rows = held_out.read_bytes()
     held_out.unlink()
     done = pipeline.run(repository.commit("name the zero"), "labels", merge_request(base))
-    assert list(done) == ["digits prod preview"] and not done["digits prod preview"].ok
+    assert list(done) == ["cloudmodel digits prod preview"] and not done["cloudmodel digits prod preview"].ok
     (note,) = gitlab.notes
     assert note["body"].startswith("<!-- cloudmodel digits/prod -->")
     assert "**No plan** · **`optimize` failed** (exit code 2)" in note["body"] and "heldout.npz" in note["body"]
@@ -73,29 +73,33 @@ def test_a_model_goes_from_a_merge_request_to_production(
     second = author.json("package")["digest"]
     repository.pin(second)
     done = pipeline.run(repository.commit("pin it"), "labels", merge_request(base))
-    assert done["digits prod preview"].ok, done["digits prod preview"].log
+    assert done["cloudmodel digits prod preview"].ok, done["cloudmodel digits prod preview"].log
     assert len(gitlab.notes) == 1, "one note, edited"
     assert f"- bundle `{first}` → `{second}`" in note["body"] and "files: changed `labels.txt`" in note["body"]
     assert "**Changes**" in note["body"] and "cloudmodel:bundle" not in note["body"]
-    (report,) = pipeline.workspace.glob("cloudmodel-out/digits-prod/report")
+    (report,) = pipeline.workspace.glob("cloudmodel-out/digits--prod/report")
     assert json.loads(report.read_text())["create"] > 20, "the widget's totals"
     assert second.removeprefix("sha256:") not in kept(store), "nothing is published before it is approved"
 
     # The merge is planned again; that plan waits for somebody who plays it.
     merged = repository.squash("labels")
     push = {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "main"}
-    done = pipeline.run(merged, "main", push, play=["digits prod apply"])
-    assert done["digits prod plan"].ok, done["digits prod plan"].log
-    assert "to create" in done["digits prod plan"].log
-    assert done["digits prod apply"].ok, done["digits prod apply"].log
-    assert "lock: none\npending: none" in done["digits prod apply"].log
+    done = pipeline.run(merged, "main", push, play=["cloudmodel digits prod apply"])
+    assert done["cloudmodel digits prod plan"].ok, done["cloudmodel digits prod plan"].log
+    assert "to create" in done["cloudmodel digits prod plan"].log
+    kinds = {Path(path).name.partition(".")[2] for path in done["cloudmodel digits prod plan"].artifacts}
+    assert kinds == {"plan", "tar.gz"}, "no values beside the sealed plan"
+    assert done["cloudmodel digits prod apply"].ok, done["cloudmodel digits prod apply"].log
+    assert "lock: none\npending: none" in done["cloudmodel digits prod apply"].log
     assert second.removeprefix("sha256:") in kept(store)
     user = Shell(pipeline.workspace / "models/digits", author.environment)
     assert user.json("outputs", "--stack", "prod")["outputs"]["bundle_digest"] == second
 
     done = pipeline.run(merged, "main", {"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_BRANCH": "main"})
-    assert list(done) == ["digits prod drift"] and done["digits prod drift"].ok, done["digits prod drift"].log
-    assert "lock: none\npending: none" in done["digits prod drift"].log
+    assert list(done) == ["cloudmodel digits prod drift"] and done["cloudmodel digits prod drift"].ok, done[
+        "cloudmodel digits prod drift"
+    ].log
+    assert "lock: none\npending: none" in done["cloudmodel digits prod drift"].log
 
     # The roles that the jobs took are those whose trust takes such tokens.
     setup = Setup("digits", ACCOUNT, "us-east-1", Existing(), (trusted(GITLAB, PROJECT, "production", "main"),))
@@ -112,8 +116,8 @@ def test_a_model_goes_from_a_merge_request_to_production(
 
     # A fork's merge request has jobs without a role.
     fork = merge_request(base) | {"CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "mallory/models"}
-    assert pipeline.names(fork) == ["digits prod preview of a fork"]
-    assert "AWS_ROLE_ARN" not in pipeline.extended("digits prod preview of a fork")["variables"]
+    assert pipeline.names(fork) == ["cloudmodel digits prod preview of a fork"]
+    assert "AWS_ROLE_ARN" not in pipeline.extended("cloudmodel digits prod preview of a fork")["variables"]
 
 
 def kept(store: Cloud) -> str:

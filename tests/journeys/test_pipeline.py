@@ -30,7 +30,7 @@ def runner(repository: Repository, environment: dict[str, str], tmp_path: Path) 
     workspace = tmp_path / "workspace"
     workspace.mkdir()
     git(workspace, "init", "-q")
-    workflow = load(repository.folder / ".github/workflows/cloudmodel-digits-prod.yml")
+    workflow = load(repository.folder / ".github/workflows/cloudmodel-digits--prod.yml")
     with serving(GitHub(REPOSITORY)) as github:
         yield Runner(workflow, github, repository.folder, workspace, tmp_path / "scratch", environment)
     for folder in (workspace, tmp_path / "fork"):
@@ -83,6 +83,7 @@ def test_a_model_goes_from_a_pull_request_to_production(
     done = runner.run(merged, PUSH)
     assert done["plan"].ok, done["plan"].log
     assert done["apply"].ok, done["apply"].log
+    assert set(github.artifacts["plan"]) == {"sealed.plan", f"{proposed}.tar.gz"}, "no values beside the sealed plan"
     assert "to create" in done["plan"].summary, "who approves sees the plan"
     assert github.roles[-1] == f"arn:aws:iam::{ACCOUNT}:role/cloudmodel-apply-digits-us-east-1"
     user = Shell(runner.workspace / "models/digits", author.environment)

@@ -19,6 +19,7 @@ import yaml
 import gitlab
 from actions import GitHub, load, scripts, serving, zipped
 from cloudmodel.cli.main import answer
+from cloudmodel.deploy.binding import tool_version
 from cloudmodel.localaws.identity import ACCOUNT
 from cloudmodel.operate.bootstrap import advice, goals
 from cloudmodel.operate.bootstrap.setup import GITHUB, GITLAB, Setup, pipeline
@@ -85,7 +86,7 @@ def written(make: Make, tmp_path: Path) -> Path:
     return tmp_path
 
 
-WORKFLOWS = ["cloudmodel-digits-dev.eu.yml", "cloudmodel-digits-prod.yml", "cloudmodel-reviews-prod.yml"]
+WORKFLOWS = ["cloudmodel-digits--dev.eu.yml", "cloudmodel-digits--prod.yml", "cloudmodel-reviews--prod.yml"]
 
 
 @pytest.mark.actionlint
@@ -131,7 +132,7 @@ def test_jobs_ask_for_the_roles_and_tokens_that_bootstrap_trusts(written: Path) 
     job = pipeline(GITHUB, "acme/models", "production", "main")
     setup = Setup("digits", ACCOUNT, "eu-west-1", Existing(), (job,))
     trusted = advice.pipeline(setup)
-    workflow = load(written / ".github/workflows/cloudmodel-digits-prod.yml")
+    workflow = load(written / ".github/workflows/cloudmodel-digits--prod.yml")
     roles = {
         name: step["with"]["role-to-assume"]
         for name, each in workflow["jobs"].items()
@@ -148,27 +149,27 @@ def test_jobs_ask_for_the_roles_and_tokens_that_bootstrap_trusts(written: Path) 
     assert [name for name, each in workflow["jobs"].items() if "environment" in each] == ["apply"]
     assert trusted["apply"]["subjects"] == ["repo:acme/models:environment:" + workflow["jobs"]["apply"]["environment"]]
     assert trusted["plan"]["subjects"] == ["repo:acme/models:pull_request", "repo:acme/models:ref:refs/heads/main"]
-    text = (written / ".github/workflows/cloudmodel-digits-prod.yml").read_text()
+    text = (written / ".github/workflows/cloudmodel-digits--prod.yml").read_text()
     assert "secrets." not in text and "AWS_ACCESS_KEY_ID" not in text
     for step in (step for each in workflow["jobs"].values() for step in each["steps"] if "uses" in step):
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", step["uses"]), "an action is pinned by its commit"
 
-    gitlab = yaml.load((written / ".gitlab/cloudmodel/digits-prod.yml").read_text(), Loader)
+    gitlab = yaml.load((written / ".gitlab/cloudmodel/digits--prod.yml").read_text(), Loader)
     trusted = advice.pipeline(
         Setup("digits", ACCOUNT, "eu-west-1", Existing(), (pipeline(GITLAB, "acme/models", "live/eu", "trunk"),))
     )
-    assert gitlab["digits prod apply"]["variables"]["AWS_ROLE_ARN"] == trusted["apply"]["role"]
-    assert gitlab[".cloudmodel-digits-prod-reads"]["variables"]["AWS_ROLE_ARN"] == trusted["plan"]["role"]
-    assert gitlab["digits prod preview"]["extends"] == [
-        ".cloudmodel-digits-prod-reads",
-        ".cloudmodel-digits-prod-preview",
+    assert gitlab["cloudmodel digits prod apply"]["variables"]["AWS_ROLE_ARN"] == trusted["apply"]["role"]
+    assert gitlab[".cloudmodel digits prod reads"]["variables"]["AWS_ROLE_ARN"] == trusted["plan"]["role"]
+    assert gitlab["cloudmodel digits prod preview"]["extends"] == [
+        ".cloudmodel digits prod reads",
+        ".cloudmodel digits prod preview",
     ]
     assert trusted["plan"]["subjects"] == ["project_path:acme/models:ref_type:branch:ref:*"]
     assert trusted["apply"]["subjects"] == ["project_path:acme/models:ref_type:branch:ref:trunk"]
-    fork = gitlab["digits prod preview of a fork"]
-    assert fork["extends"] == [".cloudmodel-digits-prod", ".cloudmodel-digits-prod-preview"], "a fork has no role"
+    fork = gitlab["cloudmodel digits prod preview of a fork"]
+    assert fork["extends"] == [".cloudmodel digits prod", ".cloudmodel digits prod preview"], "a fork has no role"
     for name in ("plan", "apply", "drift"):
-        assert '$CI_COMMIT_BRANCH == "trunk"' in gitlab[f"digits prod {name}"]["rules"][0]["if"]
+        assert '$CI_COMMIT_BRANCH == "trunk"' in gitlab[f"cloudmodel digits prod {name}"]["rules"][0]["if"]
 
 
 def test_one_group_a_stack_and_nothing_cancels_an_apply(written: Path) -> None:
@@ -179,7 +180,7 @@ def test_one_group_a_stack_and_nothing_cancels_an_apply(written: Path) -> None:
         # `max`: what waits is not replaced by what comes later, as it would be without it.
         assert "cancel-in-progress" not in concurrency and concurrency["queue"] == "max"
         stack, of_a_pull_request = concurrency["group"].split("${{ ")
-        assert of_a_pull_request == "github.event_name == 'pull_request' && format('-{0}', github.run_id) || '' }}"
+        assert of_a_pull_request == "github.event_name == 'pull_request' && format(' {0}', github.run_id) || '' }}"
         groups.add(stack)
         assert [job for job, each in workflow["jobs"].items() if "concurrency" in each] == ["preview"]
     assert len(groups) == 3
@@ -195,6 +196,39 @@ def test_one_group_a_stack_and_nothing_cancels_an_apply(written: Path) -> None:
     assert {job["when"] for each in applies for job in each["rules"]} == {"manual"}
     names = [name for file in jobs for name in file]
     assert len(names) == len(set(names)), "GitLab has one name space for all files"
+    # As GitLab itself demands it; its schema does not say so.
+    assert all(re.fullmatch(r"[\w${}. -][\w${}/. -]*", job["resource_group"]) for job in applies)
+    exposed = [
+        each["artifacts"]["expose_as"]
+        for job in jobs
+        for each in job.values()
+        if "expose_as" in each.get("artifacts", ())
+    ]
+    assert len(exposed) == 3 and all(re.fullmatch(r"\w[-\w ]*", each) for each in exposed)
+
+
+def test_no_two_stacks_share_a_name_and_what_is_another_stacks_is_not_overwritten(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits, prod = make("apps/digits", "prod-eu"), make("apps/digits-prod", "eu")
+    described = (prod / "cloudmodel.yaml").read_text()
+    (prod / "cloudmodel.yaml").write_text(
+        described.replace("name: digits-prod", "name: digits").replace("../../models/net.onnx", "net:make")
+    )
+    for project, stack in ((digits, "prod-eu"), (prod, "eu")):
+        assert init(project, "github", stack=stack) == init(project, "gitlab", stack=stack) == 0
+    first, second = (tmp_path / ".github/workflows").iterdir()
+    assert load(first)["concurrency"]["group"] != load(second)["concurrency"]["group"]
+    one, other = (gitlab.load(each) for each in (tmp_path / ".gitlab/cloudmodel").iterdir())
+    assert not one.keys() & other.keys()
+    requirements = [(project / "requirements.txt").read_text().splitlines()[-1] for project in (digits, prod)]
+    assert requirements == [f"cloudmodel=={tool_version()}", f"cloudmodel[torch]=={tool_version()}"]
+
+    files = {each: each.read_bytes() for each in (first, second)}
+    capsys.readouterr()
+    assert init(make("old/digits", "prod-eu"), "github", "--json", stack="prod-eu") == 2
+    assert "was written for apps/digits/Pulumi.prod-eu.yaml" in json.loads(capsys.readouterr().out)["message"]
+    assert {each: each.read_bytes() for each in (tmp_path / ".github/workflows").iterdir()} == files
 
 
 def test_a_job_outlasts_the_endpoint_and_its_credentials_outlast_the_job(make: Make, tmp_path: Path) -> None:
@@ -211,7 +245,7 @@ def test_a_job_outlasts_the_endpoint_and_its_credentials_outlast_the_job(make: M
     longest = load_stack(load_project(make(stack="long", more=slowest, said=SEARCHES)), "long", pinned=False)
     assert apply_seconds(slow) < apply_seconds(longest) <= goals.APPLY_SECONDS, "the settings allow no longer one"
     assert init(project, "github") == 0 and init(plain, "github", stack="plain") == 0
-    jobs = load(tmp_path / ".github/workflows/cloudmodel-digits-prod.yml")["jobs"]
+    jobs = load(tmp_path / ".github/workflows/cloudmodel-digits--prod.yml")["jobs"]
     assert jobs["apply"]["timeout-minutes"] * 60 >= apply_seconds(slow)
     seconds = [
         step["with"]["role-duration-seconds"]
@@ -225,15 +259,15 @@ def test_a_job_outlasts_the_endpoint_and_its_credentials_outlast_the_job(make: M
 
 
 def test_only_what_concerns_a_stack_starts_its_pipeline(written: Path) -> None:
-    on = load(written / ".github/workflows/cloudmodel-digits-dev.eu.yml")["on"]
+    on = load(written / ".github/workflows/cloudmodel-digits--dev.eu.yml")["on"]
     assert on["push"]["paths"] == on["pull_request"]["paths"] == [
         "apps/digits/**", "!apps/digits/Pulumi.*.yaml", "apps/digits/Pulumi.dev.eu.yaml", "models/net.onnx",
     ]  # fmt: skip
-    preview = "".join(scripts(load(written / ".github/workflows/cloudmodel-digits-prod.yml")))
+    preview = "".join(scripts(load(written / ".github/workflows/cloudmodel-digits--prod.yml")))
     assert "git diff --quiet 'HEAD^1' -- cloudmodel.yaml '*.py' data/heldout.npz ../../models/net.onnx" in preview
     assert "cloudmodel optimize" in preview
     assert "cloudmodel optimize" not in "".join(
-        scripts(load(written / ".github/workflows/cloudmodel-reviews-prod.yml"))
+        scripts(load(written / ".github/workflows/cloudmodel-reviews--prod.yml"))
     )
 
 
@@ -256,7 +290,7 @@ def test_a_pinned_bundle_is_taken_from_own_runs_alone_and_by_its_bytes_alone(mak
         github.left.append((f"bundle-{name}", 2, artifact(name, content)))
     for name, left in zip(pins, (artifact(pins[0], ours), None, artifact(pins[2], ours), b"no zip"), strict=True):
         github.left += [(f"bundle-{name}", 1, left)] if left else []
-    workflow = load(tmp_path / ".github/workflows/cloudmodel-digits-prod.yml")
+    workflow = load(tmp_path / ".github/workflows/cloudmodel-digits--prod.yml")
     given = {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path), "OUT": str(tmp_path)}
     (script,) = {
         each["run"]
@@ -277,8 +311,11 @@ def test_a_pinned_bundle_is_taken_from_own_runs_alone_and_by_its_bytes_alone(mak
     shutil.rmtree(kept)
 
     host = gitlab.GitLab("acme/models", packages={f"{pins[0]}.tar.gz": ours, f"{pins[2]}.tar.gz": ours})
-    jobs = gitlab.load(tmp_path / ".gitlab/cloudmodel/digits-prod.yml")
-    for job, next_ in ((".cloudmodel-digits-prod-preview", "model=same"), ("digits prod plan", "# An earlier job")):
+    jobs = gitlab.load(tmp_path / ".gitlab/cloudmodel/digits--prod.yml")
+    for job, next_ in (
+        (".cloudmodel digits prod preview", "model=same"),
+        ("cloudmodel digits prod plan", "# An earlier job"),
+    ):
         script = jobs[job]["script"][0].partition(next_)[0]
         host.elsewhere = "plan" in job
         with gitlab.serving(host):
@@ -297,9 +334,9 @@ def test_again_it_writes_nothing_and_what_was_changed_by_hand_is_asked_for(
     (tmp_path / ".gitlab-ci.yml").write_text("stages: [test, deploy]\n")
     assert init(project, "gitlab", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["written"] == [".gitlab/cloudmodel/digits-prod.yml"] and told["include"] == ".gitlab/cloudmodel/*.yml"
+    assert told["written"] == [".gitlab/cloudmodel/digits--prod.yml"] and told["include"] == ".gitlab/cloudmodel/*.yml"
     assert told["next"].startswith("cloudmodel bootstrap --stack prod --gitlab OWNER/NAME --environment production")
-    file = tmp_path / ".gitlab/cloudmodel/digits-prod.yml"
+    file = tmp_path / ".gitlab/cloudmodel/digits--prod.yml"
     first = file.read_bytes()
     assert init(project, "gitlab", "--json") == 0
     assert json.loads(capsys.readouterr().out)["written"] == []
@@ -307,14 +344,24 @@ def test_again_it_writes_nothing_and_what_was_changed_by_hand_is_asked_for(
     # Settings moved, nobody touched the file: it is written anew. Somebody did: it is theirs.
     assert init(project, "gitlab", "--branch", "trunk") == 0
     assert file.read_bytes() != first
-    file.write_text(file.read_text().replace("python:3.12", "registry.example/python"))
+    file.write_text(file.read_text().replace("python:3.11", "registry.example/python"))
     mine = file.read_bytes()
     capsys.readouterr()
     assert init(project, "gitlab", "--json") == 2
     refused = json.loads(capsys.readouterr().out)
     assert "changed by hand" in refused["message"] and "--yes" in refused["hint"] and file.read_bytes() == mine
+    (project / "requirements.txt").write_text("numpy\n")
     assert init(project, "gitlab", "--yes") == 0
     assert file.read_bytes() == first
+    said = capsys.readouterr().out
+    for todo in ("install cloudmodel, which", "schedule of main", "CLOUDMODEL_COMMENT_TOKEN"):
+        assert todo in said
+
+    # A cancelled preview leaves the note to the newer one.
+    (script,) = gitlab.load(file)[".cloudmodel digits prod preview"]["after_script"]
+    given = {"PATH": os.environ["PATH"], "OUT": str(tmp_path), "CI_JOB_STATUS": "canceled"}
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=given, check=True)
+    assert not (tmp_path / "comment.md").exists()
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ CHANGES: dict[str, Any] = {
     "maxCapacity": {"kind": "update", "old": 2, "new": 6},
     "policy": {"kind": "update", "old": "a long document", "new": "another document"},
     "tags.team": {"kind": "add", "old": None, "new": "vision-team"},
+    "cfg.dbPass": {"kind": "update", "old": 31415, "new": 92653},
 }
 
 
@@ -146,6 +147,7 @@ def test_verdict_and_totals_come_first_and_then_what_a_reviewer_asks(told: Calla
         f"cloudmodel:bundle: {NEW}",
         "- `the fleet may shrink to one instance`",
         "! update aws:sagemaker:Model model",
+        "!     cfg.dbPass changed",
         "!     maxCapacity: 2 → 6",
         "!     policy changed",
         "!     primaryContainer.environment.GONE removed",
@@ -204,7 +206,9 @@ FORMED = [
     "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
     "glpat-abcdefghij0123456789", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "https://user:hunter2hunter2@host/",
     "password=hunter2hunter2", f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n{BODY[:20]}\n-----END RSA PRIVATE KEY-----",
-    f"-----BEGIN PRIVATE KEY-----\n{BODY}", BODY,
+    f"-----BEGIN PRIVATE KEY-----\n{BODY}", BODY, "Authorization: Bearer hunter2", "bearer hunter2hunter2hunter2",
+    "IQoJb3JpZ2luX2VjEJrEXAMPLETOKEN", "npm_abcdefghijklmnopqrstuvwxyz0123456789", f"pul-{'0123456789' * 4}",
+    "AccountKey=hunter2hunter2==", "PULUMI_CONFIG_PASSPHRASE=hunter2", '"password": "hunter2"',
 ]  # fmt: skip
 
 

@@ -214,11 +214,8 @@ class Runner:
                 self.github.roles.append(inputs["role-to-assume"])
                 return KEYS
             case "actions/upload-artifact":
-                place = self.workspace / inputs["path"]
-                if place.is_dir():
-                    found = sorted(each for each in place.iterdir() if each.is_file())
-                else:  # a pattern
-                    found = sorted(place.parent.glob(place.name))
+                places = [self.workspace / each.strip() for each in inputs["path"].splitlines()]
+                found = sorted(each for place in places for each in place.parent.glob(place.name))
                 self.github.artifacts[inputs["name"]] = {each.name: each.read_bytes() for each in found}
             case "actions/download-artifact":
                 for name, content in self.github.artifacts[inputs["name"]].items():

@@ -193,9 +193,9 @@ class Pipeline:
             known[name] = NAME.sub(lambda found: known.get(found[1], ""), text)
         script = "\n".join(self._lines([*job.get("before_script", ()), *job["script"]]))
         ran = self._shell(script, known)
+        known["CI_JOB_STATUS"] = "failed" if ran.returncode else "success"
         after = self._shell("\n".join(job.get("after_script", [":"])), known)
-        places = [self.workspace / path for path in job.get("artifacts", {}).get("paths", ())]
-        files = [each for path in places for each in (path.rglob("*") if path.is_dir() else [path]) if each.is_file()]
+        files = [each for path in job.get("artifacts", {}).get("paths", ()) for each in self.workspace.glob(path)]
         artifacts = {str(each.relative_to(self.workspace)): each.read_bytes() for each in files}
         return Job(ran.returncode == 0, ran.stdout + after.stdout, artifacts)
 

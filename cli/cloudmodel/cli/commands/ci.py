@@ -33,7 +33,7 @@ def init(context: Context, host: str, stack: str | None, yes: bool, environment:
     from cloudmodel.core.files import write_bytes
     from cloudmodel.operate.bootstrap.setup import GITHUB, GITLAB
     from cloudmodel.operate.pipeline.facts import facts
-    from cloudmodel.operate.pipeline.files import INCLUDED, pipeline_files, repository
+    from cloudmodel.operate.pipeline.files import INCLUDED, installs, needed, pipeline_files, repository
     from cloudmodel.settings.load import load_stack
 
     project = context.project()
@@ -44,26 +44,29 @@ def init(context: Context, host: str, stack: str | None, yes: bool, environment:
         environment=environment, branch=branch,
     )  # fmt: skip
     wanted = pipeline_files(host, found, root)
-    changed = [shell_name(each.path) for each in wanted if each.by_hand and not each.kept]
-    if changed and not yes:
+    theirs = [f"{shell_name(each.path)} {each.theirs}" for each in wanted if each.theirs and not each.kept]
+    if theirs and not yes:
         if not context.interactive:
             raise UsageError(
-                f"changed by hand since it was written: {', '.join(changed)}",
+                ", ".join(theirs),
                 where=str(root),
-                hint="keep what is yours elsewhere, and add --yes",
+                hint="keep what is yours elsewhere and add --yes, or give the project another name in Pulumi.yaml",
             )
-        context.confirm(f"Overwrite {', '.join(changed)}?", yes=False)
+        context.confirm(f"{', '.join(theirs)}. Overwrite it?", yes=False)
     written = [each for each in wanted if not each.kept]
     for each in written:
         write_bytes(each.path, each.content)
     next_ = f"cloudmodel bootstrap --stack {name} --{host} OWNER/NAME --environment {environment} --branch {branch}"
+    requirements = wanted[-1]
+    required = None if installs(requirements.path, found) else needed(found)
     lacking = host == "gitlab" and INCLUDED not in (root / ".gitlab-ci.yml").read_text()
     if context.json:
         paths = {
             key: [str(each.path.relative_to(root)) for each in wanted if (each in written) is taken]
             for key, taken in (("written", True), ("kept", False))
         }
-        emit("ci-init", {"stack": name, "host": host, **paths, "include": INCLUDED if lacking else None, "next": next_})
+        todo = {"include": INCLUDED if lacking else None, "requires": required, "next": next_}
+        emit("ci-init", {"stack": name, "host": host, **paths, **todo})
         return
     for each in wanted:
         say(f"{'wrote' if each in written else 'kept '} {shell_name(each.path)}")
@@ -71,7 +74,13 @@ def init(context: Context, host: str, stack: str | None, yes: bool, environment:
         say(f"write into .gitlab-ci.yml:\n    include:\n      - local: {INCLUDED}")
     say(f"next:\n    {next_}")
     say(f"    let the environment {environment} be deployed to from {branch} only, and by approval of reviewers")
+    if required:
+        say(f"    let {shell_name(requirements.path)} install {required}, which it does not name")
+    elif requirements in written:
+        say(f"    write into {shell_name(requirements.path)} which index you trust for cloudmodel, or its wheel")
     if host == "gitlab":
+        say(f"    let a pipeline schedule of {branch} run each night: it looks for drift")
+        say("    let a masked variable CLOUDMODEL_COMMENT_TOKEN hold a project's access token (api, Reporter)")
         say("    let no fork run pipelines here: ci_allow_fork_pipelines_to_run_in_parent_project=false (projects API)")
 
 

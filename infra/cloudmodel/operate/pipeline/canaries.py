@@ -25,16 +25,23 @@ FORMS = re.compile(
     | -----BEGIN[ ][A-Z0-9 ]*PRIVATE[ ]KEY-----(?s:.*?)(?:-----END[ ][A-Z0-9 ]*PRIVATE[ ]KEY-----|\Z)
     | (?<![A-Za-z0-9/+=])(?=[a-z0-9/+]*[A-Z])(?=[A-Z0-9/+]*[a-z])(?=[A-Za-z/+]*[0-9])
       [A-Za-z0-9/+]{64,}={0,2}                          # a line of a key's body; a digest has no capitals
+    | (?:IQoJ|FwoG|FQoG)[A-Za-z0-9/+]{16,}={0,2}        # an AWS session's token
     | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | glpat-[\w-]{20,}
+    | npm_[A-Za-z0-9]{20,} | pypi-[\w-]{20,} | pul-[0-9a-f]{20,}
     | hf_[A-Za-z0-9]{20,} | sk-[\w-]{20,} | xox[abeprs]-[\w-]{10,} | AIza[\w-]{35}
     | eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*                   # a JSON web token
     | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                    # user and password of an address
-    | (?i:(?<=password)|(?<=passwd)|(?<=secret)|(?<=api_key)|(?<=api-key)|(?<=apikey)|(?<=token))\s*[=:]\s*\S{3,}
+    | (?i:(?<=bearer))\s+[\w.~+/=-]{16,}
+    | (?i:(?<=authorization))["']?\s*[=:]\s*(?:\w+[ ])?\S{3,}
+    | (?i:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=secret)|(?<=token)
+        |(?<=api_key)|(?<=api-key)|(?<=apikey)|(?<=access_key)|(?<=accesskey)|(?<=accountkey))["']?\s*[=:]\s*\S{3,}
     """,
     re.VERBOSE,
 )
-KEYED = re.compile(r"environment|variables|secret|password|token|credential", re.IGNORECASE)
-"""Names of properties whose values are nobody's to read."""
+KEYED = re.compile(
+    r"environment|variables|secret|password|token|credential|pass(?:phrase|wd)?(?-i:(?![a-z]))", re.IGNORECASE
+)
+"""Names of properties whose values are nobody's to read: `dbPass` is one, `passed` is none."""
 OURS = {"SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "kind"}
 """What the program itself puts into an environment, and a change's own word."""
 SHOWN = {"[secret]", "[unknown]", "true", "false", "none", "null"}

@@ -6,11 +6,17 @@ import math
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudmodel.core.errors import UsageError
+from cloudmodel.core.errors import CloudmodelError, UsageError
 from cloudmodel.core.naming import short_hash
+from cloudmodel.formats.choose import find
+from cloudmodel.formats.extras import EXTRAS
+from cloudmodel.formats.factory import Source
+from cloudmodel.formats.onnx import FORMAT as ONNX
+from cloudmodel.formats.original import FORMATS
 from cloudmodel.operate.bootstrap import advice
 from cloudmodel.operate.bootstrap.setup import AUDIENCES, Setup, pipeline
 from cloudmodel.program.aws.rollout import MARGIN, longest
@@ -28,6 +34,8 @@ AROUND = 1200
 PLANNING = 30
 """Minutes of a job that plans."""
 SECONDS = {"s": 1, "m": 60, "h": 3600}
+SIGNING = "signing"
+"""The extra that proves signatures."""
 REPOSITORY = "OWNER/NAME"
 """In the place of the repository, which the files of a pipeline need not know."""
 
@@ -35,7 +43,8 @@ REPOSITORY = "OWNER/NAME"
 @dataclass(frozen=True)
 class Facts:
     """Paths are of the repository, but for `settings` and `model`, which are of the project's folder; `model` is a list
-    of arguments for a shell. `minute` spreads the nightly runs of many stacks over an hour."""
+    of arguments for a shell. `extras` are those of this package. `minute` spreads the nightly runs of many stacks over
+    an hour."""
 
     name: str
     project: str
@@ -46,6 +55,7 @@ class Facts:
     changes: tuple[str, ...]
     model: str
     optimizes: bool
+    extras: tuple[str, ...]
     region: str
     audience: str
     plan_role: str
@@ -59,8 +69,14 @@ class Facts:
 
     @property
     def group(self) -> str:
-        """The stack's name among those of all projects of the repository."""
-        return f"cloudmodel-{self.project}-{self.stack}"
+        """The stack's name among those of all projects of the repository. Neither part holds a blank, and each may hold
+        a hyphen: `digits` and `prod-eu` are not `digits-prod` and `eu`."""
+        return f"cloudmodel {self.project} {self.stack}"
+
+    @property
+    def file(self) -> str:
+        """The same as part of a file's name, which is no other's but for names with hyphens at their ends."""
+        return f"{self.project}--{self.stack}"
 
     @property
     def prefix(self) -> str:
@@ -105,6 +121,7 @@ def facts(project: Project, settings: StackSettings, root: Path, host: str, *, e
         changes=(f"{below}**/*", *outside),
         model=" ".join(map(shlex.quote, _model(project))),
         optimizes=project.evaluate is not None,
+        extras=tuple(sorted(_extras(project, settings))),
         region=settings.region,
         audience=AUDIENCES[host],
         plan_role=made["plan_role_arn"],
@@ -141,6 +158,27 @@ def _model(project: Project) -> Iterator[str]:
     if any(each and MODULE_FACTORY.fullmatch(each) for each in named):
         yield "*.py"
     yield from dict.fromkeys(each for each in named if each and not MODULE_FACTORY.fullmatch(each))
+
+
+def _extras(project: Project, settings: StackSettings) -> Iterator[str]:
+    """What the model's format, its pre-processing and a signature ask for."""
+    if extra := FORMATS[_format(project)].extra:
+        yield extra
+    if project.model.preprocess and project.model.preprocess.kind in EXTRAS:
+        yield project.model.preprocess.kind
+    if settings.signed:
+        yield SIGNING
+
+
+def _format(project: Project) -> str:
+    """The model's format by its content, where it is here, else the one that is written."""
+    source, weights, said = project.model.source, project.model.weights, project.model.format
+    with suppress(CloudmodelError):
+        if MODULE_FACTORY.fullmatch(source):
+            return find(Source(project.folder, source, project.folder / weights if weights else None), said).format
+        if not names_a_package(source):
+            return find(project.folder / source, said).format
+    return said if said in FORMATS else ONNX
 
 
 def _outside(project: Project, root: Path) -> Iterator[str]:

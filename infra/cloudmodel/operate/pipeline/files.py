@@ -1,7 +1,7 @@
 """The files of a pipeline: where they go, what they hold, and whether somebody has changed them by hand.
 
-The first line of each holds the digest of the rest. What was written here is written again without a word; what was
-changed since is somebody's work.
+The first line of each names the stack that it was written for and holds the digest of the rest. What was written here
+is written again without a word; what was changed since, or is another stack's, is somebody's work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 HOSTS = ("github", "gitlab")
-PYTHON = "3.12"
+PYTHON = "3.11"
+"""The newest that every optional library runs on: TF-MOT imports distutils, which 3.12 no longer has."""
 ACTIONS: Mapping[str, str] = {
     "checkout": "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1",
     "python": "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0",
@@ -34,7 +35,13 @@ ACTIONS: Mapping[str, str] = {
     "credentials": "aws-actions/configure-aws-credentials@e6de054238d6b7531b4efff3b6587d9aade6a06c # v6.2.3",
 }
 """By commit, as their repositories' tags named them in 2026-11."""
-HEAD = re.compile(rb"# Written by cloudmodel ci init; changed by hand where the rest is not sha256:([0-9a-f]{64})\n")
+HEAD = re.compile(
+    rb"# Written by cloudmodel ci init for (.+); changed by hand where the rest is not sha256:([0-9a-f]{64})\n"
+)
+INSTALLED = """# What the pipelines of this project install, from the index that pip is given: let that be one that
+# you trust (--index-url), or write the wheel itself and its hash.
+{}=={}
+"""
 INCLUDED = ".gitlab/cloudmodel/*.yml"
 DAYS = {"bundle_days": 90, "plan_days": 30}
 """How long artifacts are kept: a bundle until a pull request pins it, a plan longer than it may be applied."""
@@ -42,27 +49,31 @@ DAYS = {"bundle_days": 90, "plan_days": 30}
 
 @dataclass(frozen=True)
 class File:
-    """A file of the repository. `ours` is false for one that is written only where there is none."""
+    """A file of the repository. `stack` is the settings file that it is written for; None for one that is written only
+    where there is none."""
 
     path: Path
     content: bytes
-    ours: bool = True
+    stack: str | None = None
 
     @property
     def kept(self) -> bool:
         """Whether nothing has to be written."""
-        if not self.ours:
+        if self.stack is None:
             return self.path.exists()
         return self.path.is_file() and self.path.read_bytes() == self.content
 
     @property
-    def by_hand(self) -> bool:
-        """Whether something stands there that was not written here as it is."""
-        if not self.ours or not self.path.exists():
-            return False
+    def theirs(self) -> str:
+        """Why what stands there is somebody else's; empty where it is not, or nothing stands there."""
+        if self.stack is None or not self.path.exists():
+            return ""
         found = self.path.read_bytes()
         head = HEAD.match(found)
-        return head is None or hashlib.sha256(found[head.end() :]).hexdigest().encode() != head[1]
+        if head is None or _sha256(found[head.end() :]).encode() != head[2]:
+            return "was changed by hand since it was written"
+        stack = head[1].decode(errors="replace")
+        return f"was written for {stack}" if stack != self.stack else ""
 
 
 def repository(folder: Path) -> Path:
@@ -74,25 +85,40 @@ def repository(folder: Path) -> Path:
 
 
 def pipeline_files(host: str, facts: Facts, root: Path) -> list[File]:
-    """The files for one stack on one host."""
-    named = f"{facts.project}-{facts.stack}.yml"
+    """The files for one stack on one host; the last is what its jobs install."""
+    stack = f"{facts.prefix}{facts.settings}"
     rendered = _rendered(f"{host}.yml.j2", facts)
-    head = f"# Written by cloudmodel ci init; changed by hand where the rest is not sha256:{_sha256(rendered)}\n"
+    digest = _sha256(rendered)
+    head = f"# Written by cloudmodel ci init for {stack}; changed by hand where the rest is not sha256:{digest}\n"
     content = head.encode() + rendered
-    needed = f"# What the pipelines of this project install.\ncloudmodel=={tool_version()}\n"
-    requirements = File(root / facts.folder / "requirements.txt", needed.encode(), ours=False)
+    requirements = File(
+        root / facts.folder / "requirements.txt", INSTALLED.format(needed(facts), tool_version()).encode()
+    )
     if host == "github":
-        return [File(root / ".github" / "workflows" / f"cloudmodel-{named}", content), requirements]
+        return [File(root / ".github" / "workflows" / f"cloudmodel-{facts.file}.yml", content, stack), requirements]
     include = f"include:\n  - local: {INCLUDED}\n".encode()
     return [
-        File(root / ".gitlab" / "cloudmodel" / named, content),
-        File(root / ".gitlab-ci.yml", include, ours=False),
+        File(root / ".gitlab" / "cloudmodel" / f"{facts.file}.yml", content, stack),
+        File(root / ".gitlab-ci.yml", include),
         requirements,
     ]
 
 
+def needed(facts: Facts) -> str:
+    """This package with what the jobs need of its extras, as pip is asked for it."""
+    return f"cloudmodel[{','.join(facts.extras)}]" if facts.extras else "cloudmodel"
+
+
+def installs(requirements: Path, facts: Facts) -> bool:
+    """Whether a file of requirements names this package, and the extras that the jobs need."""
+    text = requirements.read_text(errors="replace")
+    return all(name in text for name in ("cloudmodel", *facts.extras))
+
+
 def _rendered(template: str, facts: Facts) -> bytes:
-    named = {name: getattr(facts, name) for name in (*Facts.__dataclass_fields__, "group", "prefix", "apply_seconds")}
+    named = {
+        name: getattr(facts, name) for name in (*Facts.__dataclass_fields__, "group", "file", "prefix", "apply_seconds")
+    }
     return _environment().get_template(template).render(**named, **DAYS, actions=ACTIONS, python=PYTHON).encode()
 
 
