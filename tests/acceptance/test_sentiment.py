@@ -11,13 +11,16 @@ import joblib
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 
 from wheels import sources
 
 SETTINGS = "version: 1\nname: sentiment\nmodel: {source: sentiment.joblib, task: text-classification}\n"
 LABELS = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 TABLE = 0.79
+C = 10
+"""Of 1, 3 and 10, with words alone and with letters too, what five-fold cross-validation of the training rows likes
+best (0.806); the held-out rows were looked at once, after that."""
 
 
 def reviews() -> tuple[Any, Any]:
@@ -35,7 +38,9 @@ def reviews() -> tuple[Any, Any]:
 def test_the_endpoint_is_right_as_often_as_the_pipeline(stand: Callable[[str], Any], project: Path) -> None:
     texts, good = reviews()
     cut = len(texts) * 4 // 5
-    pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10, max_iter=1000))
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
+    pipeline = make_pipeline(make_union(words, letters), LogisticRegression(C=C, max_iter=2000))
     pipeline.fit(texts[:cut], good[:cut])
     joblib.dump(pipeline, project / "sentiment.joblib")
     own = (pipeline.predict(texts[cut:]) == good[cut:]).mean()

@@ -68,6 +68,9 @@ CASES: dict[str, tuple[Callable[[], Any], list[tuple[str, str, list[Any]]]]] = {
     "a transformer": (lambda: preprocessing.StandardScaler().fit(X), [("transformed", "float32", ["batch", 4])]),
     "texts": (lambda: words(feature_extraction.text.TfidfVectorizer()), [
         ("label", "int64", ["batch"]), ("probabilities", "float32", ["batch", 2])]),
+    "texts to a union": (lambda: words(pipeline.make_union(
+        feature_extraction.text.TfidfVectorizer(), feature_extraction.text.CountVectorizer(ngram_range=(1, 2)))), [
+        ("label", "int64", ["batch"]), ("probabilities", "float32", ["batch", 2])]),
     "columns": (columns, [("label", "int64", ["batch"]), ("probabilities", "float32", ["batch", 2])]),
 }  # fmt: skip
 

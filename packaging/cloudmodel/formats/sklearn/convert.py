@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def convert(estimator: Any, asked: Asked, folder: Path) -> Path:
 def _converted(estimator: Any, types: list[tuple[str, Any]], *, raw: bool) -> Any:
     """Not every converter knows every option: the first set that all know."""
     steps = [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]
-    words = {id(step): {"locale": LOCALE} for step in steps if isinstance(step, CountVectorizer)}
+    words = {id(step): {"locale": LOCALE} for step in _parts(estimator) if isinstance(step, CountVectorizer)}
     flat, scores = {id(estimator): {"zipmap": False}}, {id(steps[-1]): {"raw_scores": True}}
     both = {id(estimator): {"zipmap": False}, id(steps[-1]): {"raw_scores": True, "zipmap": False}}
     refused: NameError | None = None
@@ -61,6 +62,13 @@ def _converted(estimator: Any, types: list[tuple[str, Any]], *, raw: bool) -> An
             refused = error
     assert refused is not None
     raise refused
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """The estimator, and what pipelines and unions in it are made of."""
+    yield estimator
+    for _, step in (*getattr(estimator, "steps", ()), *getattr(estimator, "transformer_list", ())):
+        yield from _parts(step)
 
 
 def _type(tensor: Tensor, *, column: bool) -> Any:

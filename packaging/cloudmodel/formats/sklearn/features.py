@@ -90,7 +90,8 @@ def rows(estimator: Any, signature: Signature) -> dict[str, NDArray[Any]] | None
 
 
 def _first(estimator: Any) -> Any:
-    steps = getattr(estimator, "steps", None)
+    """What a pipeline begins with; the parts of a union all take the same."""
+    steps = getattr(estimator, "steps", None) or getattr(estimator, "transformer_list", None)
     return _first(steps[0][1]) if steps else estimator
 
 
