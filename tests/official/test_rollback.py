@@ -46,9 +46,26 @@ def on_the_official_engine(shell: Shell, **more: str) -> Shell:
     )
 
 
+def in_a_bucket(plain: Shell) -> tuple[Shell, Any]:
+    """The project with its state, its locks and its bundles in the bucket `state` of its local AWS; an S3 client."""
+    cloud = Cloud(plain.json("local", "start")["endpoint_url"], "us-east-1")
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="state")
+    with (plain.folder / "cloudmodel.yaml").open("a") as file:
+        file.write("\nbundles: s3://state/bundles\n")
+    return on_the_official_engine(
+        plain,
+        PULUMI_BACKEND_URL=f"s3://state?endpoint={cloud.endpoint_url}&s3ForcePathStyle=true&region=us-east-1",
+        AWS_ACCESS_KEY_ID="any",
+        AWS_SECRET_ACCESS_KEY="any",
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_ENDPOINT_URL_S3=cloud.endpoint_url,
+    ), s3
+
+
 def pinned(shell: Shell) -> dict[str, Any]:
     """The outputs of an update to the newest bundle, which the stack's settings name."""
-    settings, digest = shell.folder / "Pulumi.local.yaml", shell.json("package")["digest"]
+    settings, digest = shell.folder / "Pulumi.local.yaml", shell.json("package", "--push")["digest"]
     lines = [line for line in settings.read_text().splitlines() if "cloudmodel:bundle" not in line]
     settings.write_text("\n".join([*lines, f"  cloudmodel:bundle: {digest}"]) + "\n")
     outputs: dict[str, Any] = shell.json("up", "--yes")["outputs"]
@@ -60,17 +77,16 @@ def newest(shell: Shell) -> dict[str, Any]:
     return entry
 
 
-def test_an_endpoint_goes_back_without_the_program_over_a_dead_jobs_lock(make: Callable[..., Shell]) -> None:
-    shell = on_the_official_engine(make("back"))
+def test_an_endpoint_goes_back_on_a_bare_machine_over_a_dead_jobs_lock(make: Callable[..., Shell]) -> None:
+    shell, s3 = in_a_bucket(make("back"))
     first = pinned(shell)
     revise(shell.folder / "models/digits.onnx")
     second = pinned(shell)
     assert second["revision"] != first["revision"]
-    (shell.folder / "__main__.py").unlink()
-    lock = shell.folder / ".cloudmodel/stacks/local/lock"
-    lock.write_text(json.dumps(asdict(DEAD)))
+    s3.put_object(Bucket="state", Key=".cloudmodel/locks/digits/local.json", Body=json.dumps(asdict(DEAD)))
 
-    job = Shell(shell.folder, shell.environment | PIPELINE)
+    elsewhere = bare(shell)
+    job = Shell(elsewhere.folder, elsewhere.environment | PIPELINE)
     done = job.run("rollback", "--yes", "--json", "-m", "bad answers")
     assert done.returncode == 0, done.stderr.decode()
     assert "ci on runner-41" in done.stderr.decode()
@@ -80,7 +96,7 @@ def test_an_endpoint_goes_back_without_the_program_over_a_dead_jobs_lock(make: C
         "s3 PutObject", "sagemaker CreateModel", "sagemaker CreateEndpointConfig", "sagemaker UpdateEndpoint",
         "sagemaker DeleteEndpointConfig", "sagemaker DeleteModel", "s3 DeleteObject",
     ]  # fmt: skip
-    assert cloud_of(shell).inventory() == ONE_OF_EACH
+    assert cloud_of(shell).inventory() == ONE_OF_EACH | {"buckets": 2}
     assert shell.json("drift")["verdict"] == "none"
     entry = newest(shell)
     assert (entry["kind"], entry["result"]) == ("rollback", "succeeded")
@@ -94,13 +110,8 @@ def test_an_endpoint_goes_back_without_the_program_over_a_dead_jobs_lock(make: C
 
 
 def test_a_state_in_a_bucket_goes_back(make: Callable[..., Shell]) -> None:
-    plain = make("bucket", LOGS.format(days=14, revision="one"))
-    cloud = Cloud(plain.json("local", "start")["endpoint_url"], "us-east-1")
-    s3 = cloud.client("s3")
-    s3.create_bucket(Bucket="state")
-    backend = f"s3://state?endpoint={cloud.endpoint_url}&s3ForcePathStyle=true&region=us-east-1"
-    keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true"}
-    shell = on_the_official_engine(plain, PULUMI_BACKEND_URL=backend, **keys)
+    shell, s3 = in_a_bucket(make("bucket", LOGS.format(days=14, revision="one")))
+    cloud = cloud_of(shell)
 
     def retention() -> int:
         (group,) = cloud.client("logs").describe_log_groups()["logGroups"]

@@ -43,6 +43,7 @@ def states(url: str, project: str, stack: str, secrets: Secrets) -> dict[int, St
     """
     found: dict[int, State] = {}
     refused: CloudmodelError | None = None
+    salt = ""
     for version, (where, read) in _kept(_files(url, project, stack)):
         try:
             latest = checkpoint.parse(read(), where).get("checkpoint", {}).get("latest")
@@ -51,11 +52,11 @@ def states(url: str, project: str, stack: str, secrets: Secrets) -> dict[int, St
         except (CredentialsMissing, StateCorrupt, Unsupported) as error:
             refused = refused or error
         else:
-            found[version] = loaded.state
-            if loaded.salt.startswith("{"):
-                secrets.use(loaded.salt)
+            found[version], salt = loaded.state, loaded.salt
     if refused and not found:
         raise refused
+    if salt.startswith("{"):
+        secrets.use(salt)
     return found
 
 
