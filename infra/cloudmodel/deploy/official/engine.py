@@ -217,7 +217,7 @@ class OfficialEngine:
     def unlock(self, lock_id: str) -> None:
         holder = self._site.lock.unlock(lock_id)
         theirs = self._pulumis_holder()
-        if theirs and theirs.host == holder.host:  # Pulumi's, which that run had started
+        if theirs and theirs.host and theirs.host == holder.host:  # Pulumi's, which that run had started
             with self._site.locked("unlock"):  # one that begins now is not to lose its own
                 self._end_pulumis()
 
