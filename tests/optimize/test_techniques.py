@@ -164,6 +164,19 @@ def test_matrix_models_are_quantized_however_their_weights_are_kept(
     assert bench.apply(technique, **parameters)[0].read_bytes() == model.read_bytes()
 
 
+@pytest.mark.parametrize("form", [{}, {"constants": True}, {"names": False}])
+def test_a_channel_far_above_the_others_goes_into_the_weights(tmp_path: Path, form: dict[str, bool]) -> None:
+    inputs = parts.rows(64, (16,))
+    bench = Bench(parts.mlp(tmp_path / "m.onnx", hurt=True, **form), tmp_path / "plain", inputs)
+    smoothed, evidence = bench.apply("smooth")
+    assert evidence.counts["smoothed"] == 1
+    # powers of two: the same products, and the sums differ by the order alone
+    np.testing.assert_allclose(parts.answers(bench.before.model, inputs), parts.answers(smoothed, inputs), rtol=1e-5)
+    plain, _ = bench.apply("dynamic-int8")
+    after, _ = Bench(smoothed, tmp_path / "smoothed", inputs).apply("dynamic-int8")
+    assert bench.cosine(plain) < 0.99 < 0.999 < bench.cosine(after)
+
+
 @pytest.mark.parametrize("technique", ["dynamic-int8", "static-int8", "weight-only"])
 def test_quantized_model_is_not_quantized_again(tmp_path: Path, flat: Bench, technique: str) -> None:
     model, _ = flat.apply("dynamic-int8")

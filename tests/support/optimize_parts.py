@@ -17,14 +17,17 @@ Array = NDArray[Any]
 RANDOM_SEED = 11
 
 
-def mlp(path: Path, *, constants: bool = False, width: int = 64, names: bool = True) -> Path:
+def mlp(path: Path, *, constants: bool = False, width: int = 64, names: bool = True, hurt: bool = False) -> Path:
     """x float32 [batch, 16] → logits float32 [batch, 4]: two MatMul with biases. With `constants` the weights are
-    Constant nodes; without `names` no node has a name."""
+    Constant nodes; without `names` no node has a name; with `hurt` one inner channel is 256 times the others."""
     random = np.random.default_rng(RANDOM_SEED)
     arrays = {
         "w1": random.normal(0, 0.3, (16, width)), "b1": random.normal(0, 0.1, (width,)),
         "w2": random.normal(0, 0.3, (width, 4)), "b2": random.normal(0, 0.1, (4,)),
     }  # fmt: skip
+    if hurt:
+        arrays["w1"][:, 0] *= 256
+        arrays["w2"][0] /= 256
     tensors = [weight(name, array.astype(np.float32)) for name, array in arrays.items()]
     called = {name: name if names else None for name in ("first", "add1", "relu", "second", "add2")}
     nodes = [

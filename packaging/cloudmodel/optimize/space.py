@@ -53,6 +53,8 @@ def _quantized(census: Census, int8: Mapping[str, Any]) -> Iterator[Recipe]:
         order = static
     elif has["MatMul"] > has["Gemm"]:
         # A MatMul keeps its float neighbours: quantizing all operators costs a sentence encoder its embedding.
+        # Smoothed first: one channel far above the others costs single rows their answer.
+        yield Recipe(steps=(step("smooth"), channels))
         order = [channels, *blocks, whole, step("static-int8", operators=["MatMul", "Gemm"], **int8), static[0]]
     else:
         order = [*static, channels, whole]

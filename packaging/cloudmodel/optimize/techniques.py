@@ -16,6 +16,7 @@ TECHNIQUES: Mapping[str, str] = {
     "ort-basic": "graph.simplify:OrtBasic",
     "opset": "graph.opset:Opset",
     "fuse-transformer": "graph.fusion:Fuse",
+    "smooth": "quantize.smooth:Smooth",
     "dynamic-int8": "quantize.dynamic:DynamicInt8",
     "static-int8": "quantize.static:StaticInt8",
     "weight-only": "quantize.weight_only:WeightOnly",
