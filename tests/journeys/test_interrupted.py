@@ -16,7 +16,7 @@ def cloud(shell: Shell) -> Cloud:
     return Cloud(status["endpoint_url"], status["region"])
 
 
-@pytest.mark.parametrize("created", [1, 13, 22, 26])
+@pytest.mark.parametrize("created", [1, 22])
 def test_a_killed_up_is_finished_by_the_next_up_without_duplicates(digits: Shell, created: int) -> None:
     process = digits.start("up", "--stack", "local", "--yes")
     lines_until(process, " created (", created)
@@ -41,7 +41,7 @@ def test_a_killed_up_can_be_destroyed_at_once(digits: Shell) -> None:
     assert cloud(digits).inventory() == NOTHING
 
 
-@pytest.mark.parametrize("deleted", [1, 20])
+@pytest.mark.parametrize("deleted", [20])
 def test_a_killed_destroy_is_finished_by_the_next_destroy(digits: Shell, deleted: int) -> None:
     digits.json("up", "--stack", "local", "--yes")
     process = digits.start("destroy", "--stack", "local", "--yes")

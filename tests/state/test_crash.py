@@ -154,8 +154,9 @@ def copied(start: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("moment", ["before", "after", "torn"])
-@pytest.mark.parametrize("before", [empty, prepared])
+@pytest.mark.parametrize(
+    ("before", "moment"), [(empty, "torn"), (prepared, "before"), (prepared, "after"), (prepared, "torn")]
+)
 def test_a_run_that_is_killed_anywhere_loses_no_promise_and_is_finished_by_the_next(
     tmp_path: Path, before: Callable[[Path], Path], moment: str
 ) -> None:
