@@ -360,10 +360,8 @@ class EmbeddedEngine:
         return previewed.stands
 
     def _sealed(self, session: _Session, file: Path) -> sealed.SealedPlan:
-        plan = sealed.load(file)
         assert session.binding is not None, "a plan is carried out with its program"
-        plan.require(session.binding)
-        return plan
+        return sealed.opened(file, session.binding)
 
     def _done(self, session: _Session, journal: Journal, result: engine.Result, options: Options) -> Outcome:
         """The outcome of a run that changed things, noted in the stack's folder. Raises the run's own error."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,10 +199,15 @@ def lift_constants(model: Any) -> int:
         model.graph.initializer.append(tensor)
         lifted += 1
     if lifted:
-        copies = [_copy(node) for node in kept]
-        del model.graph.node[:]
-        model.graph.node.extend(copies)
+        put_nodes(model.graph, kept)
     return lifted
+
+
+def put_nodes(graph: Any, wanted: Iterable[Any]) -> None:
+    """Make the `wanted` nodes the graph's, in their order; some of them may be its own already."""
+    copies = [_copy(node) for node in wanted]
+    del graph.node[:]
+    graph.node.extend(copies)
 
 
 def name_nodes(model: Any) -> None:

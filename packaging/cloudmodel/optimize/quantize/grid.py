@@ -54,9 +54,7 @@ def store(path: Path) -> int:
                     node.attribute.append(helper.make_attribute("axis", axis))
                 made.append(node)
                 break
-    nodes = [*made, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    onnx_files.put_nodes(graph, [*made, *graph.node])
     onnx_files.save(model, path.parent)
     return len(made)
 

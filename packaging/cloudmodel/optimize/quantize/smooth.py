@@ -12,6 +12,7 @@ step before `dynamic-int8`; alone it gains nothing.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -121,23 +122,18 @@ def _reached(
     watched.CopyFrom(model)
     del watched.graph.output[:]
     watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in activations)
-    place = folder / "watched"
-    place.mkdir()
-    path = onnx_files.save(watched, place)
-    del watched
     most: dict[str, NDArray[Any]] = {}
-    try:
-        session = open_session(path)
-        for inputs, _ in inference.batches(data, material.signature, ROWS):
-            for name, values in zip(activations, session.run(list(activations), inputs), strict=True):
-                largest = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0)
-                most[name] = np.maximum(most[name], largest) if name in most else largest
-    except Exception as error:
-        raise StepFailed(f"The activations cannot be seen: {' '.join(str(error).split())[:300]}") from error
-    finally:
-        for left in place.iterdir():
-            left.unlink()
-        place.rmdir()
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        path = onnx_files.save(watched, Path(place))
+        del watched
+        try:
+            session = open_session(path)
+            for inputs, _ in inference.batches(data, material.signature, ROWS):
+                for name, values in zip(activations, session.run(list(activations), inputs), strict=True):
+                    largest = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0)
+                    most[name] = np.maximum(most[name], largest) if name in most else largest
+        except Exception as error:
+            raise StepFailed(f"The activations cannot be seen: {' '.join(str(error).split())[:300]}") from error
     for name, largest in most.items():
         if not np.isfinite(largest).all():
             raise StepFailed(f"Activation {name!r} is NaN or infinite for some calibration row", where=data.where)
@@ -163,9 +159,7 @@ def _put(graph: Any, before_node: Mapping[str, Any]) -> None:
         if node.name in before_node:
             nodes.append(before_node[node.name])
         nodes.append(node)
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
+    onnx_files.put_nodes(graph, nodes)
     used = {name for node in onnx_files.nodes(graph) for name in node.input} | {value.name for value in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     copies = [type(tensor).FromString(tensor.SerializeToString()) for tensor in kept]
