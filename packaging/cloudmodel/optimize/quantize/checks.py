@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cloudmodel.core.errors import StepFailed
-from cloudmodel.formats import onnx_files
+from cloudmodel.formats import choose, onnx_files
+from cloudmodel.optimize.technique import Artifact, Material
 
 WEIGHTED = {"MatMul": (0, 1), "Gemm": (1,), "Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "LSTM": (1, 2),
             "Attention": (1,), "EmbedLayerNormalization": (2, 3, 4)}  # fmt: skip
 """Which inputs of an operator may be weights."""
+KERAS = "keras"
+"""The format of Keras files, as `formats.choose` calls it."""
 OLDEST = 13
 """The first operator set with quantization by channel."""
 
@@ -46,6 +49,16 @@ def no_weights(model: Path, operators: Sequence[str]) -> str | None:
     maker = makers.get(tensor)
     made = f"computed by {maker.op_type} {maker.name!r}" if maker is not None else "an input of the model"
     return f"no constant weights: input {tensor!r} of {seen.op_type} {seen.name!r} is {made}"
+
+
+def no_keras_file(before: Artifact, material: Material, needed: str) -> str | None:
+    """Why there is no Keras file to begin with, or None; `needed` names it and how it is given."""
+    file = None if material.source is None or material.source.factory else material.source.weights
+    if file is None or not file.is_file() or choose.find(file).format != KERAS:
+        return f"not applicable, needs the {needed}"
+    if before.trained is None:
+        return "not applicable after a step that changed the ONNX file alone: put it first"
+    return None
 
 
 def prepare(model: Path, folder: Path, *, fold: bool = True) -> Path:

@@ -11,13 +11,12 @@ from typing import ClassVar
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.formats import choose
 from cloudmodel.formats.extras import missing
 from cloudmodel.formats.original import Asked, Job
 from cloudmodel.optimize import data, proof
+from cloudmodel.optimize.quantize import checks
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 
-FORMAT = "keras"
 ROWS = 8
 """Rows of calibration data that the exported file is compared on, besides one alone."""
 
@@ -30,11 +29,8 @@ class KerasInt8:
     parameters: ClassVar[type[Parameters]] = Parameters
 
     def inapplicable(self, before: Artifact, material: Material, parameters: Parameters) -> str | None:
-        file = None if material.source is None or material.source.factory else material.source.weights
-        if file is None or not file.is_file() or choose.find(file).format != FORMAT:
-            return "not applicable, needs the Keras model: give model.source as a .keras or .h5 file"
-        if before.trained is None:
-            return "not applicable after a step that changed the ONNX file alone: put it first"
+        if reason := checks.no_keras_file(before, material, "Keras model: give model.source as a .keras or .h5 file"):
+            return reason
         if material.calibration is None:
             return "there are no rows to compare the exported file on; name them as optimize.calibrate"
         return missing("keras")
@@ -50,7 +46,7 @@ class KerasInt8:
         assert material.source is not None
         assert material.calibration is not None
         report(Progress("quantize", 0, 1))
-        model = open_model(Job(FORMAT, material.source.weights))
+        model = open_model(Job(checks.KERAS, material.source.weights))
         if model.quantize() == 0:
             raise StepFailed("The model has no layer that Keras quantizes", hint="it takes dense layers and embeddings")
         rows = data.read_npz(material.calibration, material.signature)

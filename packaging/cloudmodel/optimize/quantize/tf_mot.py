@@ -20,11 +20,12 @@ from pydantic import Field
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.formats import choose, onnx_files
+from cloudmodel.formats import onnx_files
 from cloudmodel.formats.extras import missing
 from cloudmodel.formats.original import Asked
 from cloudmodel.optimize import data, inference, proof
 from cloudmodel.optimize.fidelity import worst_cosines
+from cloudmodel.optimize.quantize import checks
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 
 NEWEST_PYTHON = (3, 11)
@@ -51,11 +52,12 @@ class TfMot:
     parameters: ClassVar[type[Parameters]] = TfMotParameters
 
     def inapplicable(self, before: Artifact, material: Material, parameters: TfMotParameters) -> str | None:
-        file = None if material.source is None or material.source.factory else material.source.weights
-        if file is None or not file.is_file() or choose.find(file).format != "keras":
-            return "not applicable, needs the Keras 2 model: give model.source as the .h5 file that tf-keras saved"
-        if before.trained is None:
-            return "not applicable after a step that changed the ONNX file alone: put it first"
+        needed = "Keras 2 model: give model.source as the .h5 file that tf-keras saved"
+        if reason := checks.no_keras_file(before, material, needed):
+            return reason
+        assert material.source is not None
+        file = material.source.weights
+        assert file is not None
         if sys.version_info[:2] > NEWEST_PYTHON:
             return "TF-MOT imports distutils, which this Python no longer has: run it with Python 3.11"
         if reason := missing("tf-mot"):
