@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 
 from cloudmodel.catalog import images
-from cloudmodel.catalog.catalog import instance_types
+from cloudmodel.catalog.catalog import instance_types, read
 from cloudmodel.core.errors import Unsupported
 from cloudmodel.settings.model import Serve
 
@@ -56,7 +56,7 @@ PYTORCH = f"{DEEP_LEARNING}/pytorch-inference"
             "triton",
             "ml.g5.xlarge",
             "us-east-1",
-            "763104351884.dkr.ecr.us-east-1.amazonaws.com/sagemaker-tritonserver:25.09-py3",
+            "763104351884.dkr.ecr.us-east-1.amazonaws.com/sagemaker-tritonserver:26.05-py3",
         ),
         (
             "huggingface",
@@ -110,6 +110,14 @@ def test_what_has_no_image_is_refused_and_what_there_is_is_named(
         images.serving_image(layout, instance, region)
     assert words in caught.value.message
     assert "image" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("layout", sorted(read("layouts.json")["rows"]))
+def test_a_layout_is_served_by_the_newest_image_of_its_framework(layout: str) -> None:
+    row = read("layouts.json")["rows"][layout]
+    known = read("images.json")["images"][row["framework"]]
+    for kind, version in row["versions"].items():
+        assert version == [each for each, kinds in known.items() if kind in kinds][-1], kind
 
 
 @pytest.mark.parametrize(
