@@ -212,6 +212,27 @@ def test_the_whole_verb_reads_each_byte_at_most_twice_and_moves_what_it_copied(t
     assert not [*(tmp_path / "bundles").glob(store.WORK + "*")]
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from cloudmodel.bundle.store import FolderStore
+with FolderStore(Path(sys.argv[1])).workplace() as work:
+    (work / "half").write_bytes(b"1")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_run_left_is_swept_and_one_that_runs_is_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "bundles"
+    place = FolderStore(root)
+    with place.workplace() as running:
+        assert subprocess.run([sys.executable, "-c", KILLED, root], check=False).returncode == -9
+        assert len([*root.glob(store.WORK + "*/half")]) == 1
+        with place.workplace() as own:
+            assert {*root.glob(store.WORK + "*")} == {running, own}
+    assert not root.exists()
+
+
 def test_a_file_that_was_written_since_it_was_hashed_is_not_moved(tmp_path: Path) -> None:
     bundle_parts.fill(tmp_path / "in", SHARDS)
     digests = Digests()

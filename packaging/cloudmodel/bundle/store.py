@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 
 from cloudmodel.bundle import archive, signing
 from cloudmodel.bundle.manifest import MANIFEST_NAME, Manifest
-from cloudmodel.core import files, tar
+from cloudmodel.core import files, tar, workplace
 from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, ProjectInvalid, UnsafeModel, UsageError
 from cloudmodel.core.naming import DIGEST
@@ -104,10 +103,9 @@ class FolderStore:
         made = not self.root.exists()
         with disk_errors(self.location):
             self.root.mkdir(parents=True, exist_ok=True)
-            work = tempfile.TemporaryDirectory(prefix=WORK, dir=self.root)
         try:
-            with work as name:
-                yield Path(name)
+            with workplace.folder(self.root, WORK) as work:
+                yield work
         finally:
             if made:
                 with contextlib.suppress(OSError):  # there is something in it now
@@ -121,8 +119,8 @@ class FolderStore:
                 digest = self._keep_files(folder, manifest, report, digests or Digests())
             else:
                 self.root.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(prefix=WORK, dir=self.root) as work:
-                    made = Path(work) / "bundle"
+                with workplace.folder(self.root, WORK) as work:
+                    made = work / "bundle"
                     digest = archive.write(folder, manifest, made, report=report)
                     report(Progress("store", note=self.location))
                     self._archive(digest).parent.mkdir(exist_ok=True)
@@ -197,8 +195,8 @@ class FolderStore:
         if target.exists():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=WORK, dir=self.root) as work:
-            made = Path(work) / "bundle"
+        with workplace.folder(self.root, WORK) as work:
+            made = work / "bundle"
             made.mkdir()
             for entry in manifest.files:
                 if reason := tar.why_unsafe(entry.path):
