@@ -13,14 +13,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from cloud import Cloud
 from cloudmodel.bundle import archive, signing
 from cloudmodel.bundle.manifest import Finding, Scan
 from cloudmodel.bundle.store import FolderStore, open_store
-from cloudmodel.core.errors import CloudmodelError
+from cloudmodel.core.errors import CloudmodelError, OperationFailed
 from cloudmodel.deploy.engines import Options
 from cloudmodel.engine.lock import StackLock
 from cloudmodel.engine.secrets import Passphrase, Secrets
 from cloudmodel.engine.step import Event
+from cloudmodel.localaws import server
+from cloudmodel.localaws.identity import ACCOUNT
 
 BUILD = """
 from pathlib import Path
@@ -160,6 +163,33 @@ def test_it_is_said_and_nothing_is_lost(
     monkeypatch.undo()
     fresh()
     assert resources(project, name) == before
+
+
+@pytest.fixture(scope="module")
+def lost(place: Callable[[], Any]) -> Cloud:
+    """The local AWS, in which the endpoint of the stack `other` stands (it has failed), which no state knows."""
+    cloud = Cloud(server.start(place().folder / ".cloudmodel/local", region="us-east-1").endpoint_url, "us-east-1")
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = cloud.client("iam").create_role(RoleName="lost", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    sagemaker, container = cloud.client("sagemaker"), {"Image": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/lost:1"}
+    variant = {"VariantName": "main", "InitialInstanceCount": 1, "InstanceType": "ml.c7i.large", "ModelName": "lost"}
+    sagemaker.create_model(ModelName="lost", ExecutionRoleArn=role, PrimaryContainer=container)
+    sagemaker.create_endpoint_config(EndpointConfigName="lost", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="digits-other", EndpointConfigName="lost")
+    return cloud
+
+
+def test_an_endpoint_that_stands_is_not_begun_anew_with_an_empty_state(stood: Any, lost: Cloud) -> None:
+    project, name, _ = stood
+    topics = len(lost.client("sns").list_topics()["Topics"])
+    for run in ("preview", "up"):
+        with pytest.raises(OperationFailed, match="digits-other stands") as raised:
+            getattr(project.engine(name, "other"), run)(Options(), unheard)
+        assert raised.value.code == 4 and "state rebuild --stack other" in str(raised.value.hint)
+        assert raised.value.runbook == "lost-state" and str(raised.value.where).endswith("endpoint/digits-other")
+    assert len(lost.client("sns").list_topics()["Topics"]) == topics
+    assert not project.engine(name, "other").export_state()["deployment"].get("resources")
 
 
 def test_what_needs_no_bundle_goes_on_where_the_pinned_one_was_changed(

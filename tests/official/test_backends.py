@@ -85,6 +85,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
         "AWS_SECRET_ACCESS_KEY": "any",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL_STS": running.endpoint_url,
+        "AWS_ENDPOINT_URL_SAGEMAKER": running.endpoint_url,
         "HOME": str(tmp_path_factory.mktemp("home")),
     }
     backend = f"s3://state?endpoint={running.endpoint_url}&s3ForcePathStyle=true&region=us-east-1"

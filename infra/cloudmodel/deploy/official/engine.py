@@ -61,6 +61,7 @@ class OfficialEngine:
 
     def preview(self, options: Options, events: Events) -> Outcome:
         with self._site.opened(options, events, create=False) as session:
+            self._proof(session).require_known(session.state)
             bound = self._binding(session)
             ordered = sealed.opened(options.plan, bound) if options.plan else None
             result = session.preview(session.stack.preview, **_flags(session, options))
@@ -74,11 +75,12 @@ class OfficialEngine:
     def up(self, options: Options, events: Events) -> Outcome:
         require_kept(self._project, self._settings)
         with self._site.locked("up"), self._site.opened(options, events) as session:
+            proof = self._proof(session)
+            proof.require_known(session.state)
             self._require_plan(session, options)
             if session.cloud and not session.state.resources:
                 self._site.cloud.remember(session.cloud.instance_id)
             result = session.change(session.stack.up, refreshed=session.refresh, **_flags(session, options))
-            proof = Proof(self._project, self._settings, session.cloud)
             proof.tell_rolled_back(result)
             outcome = self._done(session, result, options)
             unseen = proof.require(result.state)
@@ -105,7 +107,7 @@ class OfficialEngine:
         served = {version: revision_of(each) for version, each in earlier.items() if revision_of(each)}
         with self._site.opened(options, events, create=False) as session:
             version = chosen(to, served, revision_of(session.state), self._name)
-            live = Proof(self._project, self._settings, session.cloud).instances(session.state)
+            live = self._proof(session).instances(session.state)
             goal = prepared(earlier[version], self._project, self._settings, live)
             result = rollback.preview(session, goal, self._stopped, parallel=options.parallel or PARALLEL)
             outcome = self._outcome(session, result, options)
@@ -122,7 +124,7 @@ class OfficialEngine:
                     session, goal, calls, self._stopped, self._site.unfinished, self._site.secrets,
                     parallel=options.parallel or PARALLEL,
                 )  # fmt: skip
-            proof = Proof(self._project, self._settings, session.cloud)
+            proof = self._proof(session)
             proof.tell_rolled_back(result)
             with self._site.explaining():
                 result = rollback.settle(session, result, note)
@@ -134,7 +136,7 @@ class OfficialEngine:
         with self._site.opened(options, events, create=False) as session:
             result = session.preview(session.stack.preview_refresh, **_common(options))
             outcome = self._outcome(session, result, options)
-            serving, unseen = Proof(self._project, self._settings, session.cloud).serving(session.state)
+            serving, unseen = self._proof(session).serving(session.state)
             return Drift(outcome, tuple(serving), tuple(unseen))
 
     def outputs(self, *, show_secrets: bool = False) -> Mapping[str, Any]:
@@ -240,6 +242,9 @@ class OfficialEngine:
                 self._site.stack().workspace.remove_stack(self._name, force=force, preserve_config=True)
             self._site.unfinished.forget()
             shutil.rmtree(self._site.folder, ignore_errors=True)
+
+    def _proof(self, session: Session) -> Proof:
+        return Proof(self._project, self._settings, session.cloud)
 
     def _require_plan(self, session: Session, options: Options) -> None:
         """Raise StalePlan unless this `up` will do what was planned: the sealed plan's steps, found once more now."""
