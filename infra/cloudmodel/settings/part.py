@@ -8,6 +8,5 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """A part of a settings file: frozen, strict, and with no other keys."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    # A part that is only read inside another one needs no validator of its own.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)

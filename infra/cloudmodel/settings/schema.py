@@ -7,10 +7,18 @@ The written files lie beside this module.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import sys
+import textwrap
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from cloudmodel.core.files import write_text
 from cloudmodel.settings.model import AwsFile, ProjectFile, StackFile
@@ -19,14 +27,38 @@ from cloudmodel.settings.pulumi import OURS
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
+class _Described(GenerateJsonSchema):
+    """A field's description is the text below it. Pydantic could read it too, with the class: in every command then."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """The schema of a model, its fields described."""
+        written, model = super().model_schema(schema), schema["cls"]
+        for name, said in _texts(model):
+            written["properties"][model.model_fields[name].alias or name]["description"] = said
+        return written
+
+
+def _texts(model: type) -> Iterator[tuple[str, str]]:
+    """The model's own fields that a text follows."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(body, ast.ClassDef)
+    for field, after in pairwise(body.body):
+        match field, after:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield name, inspect.cleandoc(text)
+
+
 def project_schema() -> dict[str, Any]:
     """The schema of cloudmodel.yaml."""
-    return {"$schema": DRAFT, **ProjectFile.model_json_schema()}
+    return {"$schema": DRAFT, **ProjectFile.model_json_schema(schema_generator=_Described)}
 
 
 def stack_schema() -> dict[str, Any]:
     """The schema of Pulumi.<stack>.yaml: our keys and AWS's two; other namespaces are free."""
-    ours, aws = StackFile.model_json_schema(), AwsFile.model_json_schema()
+    ours, aws = (model.model_json_schema(schema_generator=_Described) for model in (StackFile, AwsFile))
     properties = {f"{OURS}:{name}": rule for name, rule in ours["properties"].items()}
     properties |= {f"aws:{name}": rule for name, rule in aws["properties"].items()}
     config = {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
-from cloudmodel.formats import onnx_header, onnx_weights
+from cloudmodel.formats import onnx_header
 from cloudmodel.formats.copying import copy_file
 from cloudmodel.formats.model import Finding, Model, Signature, Tensor
 from cloudmodel.formats.onnx_header import Header, TensorInfo, ValueInfo
@@ -48,6 +48,8 @@ def load(path: Path) -> Model:
 
     Raises ModelUnreadable naming the tensor or the reason, Unsupported for inputs that cannot be served.
     """
+    from cloudmodel.formats import onnx_weights
+
     with mapped(path) as buffer:
         header = onnx_header.read(buffer)
         _check_versions(header, path)
