@@ -28,6 +28,22 @@ def test_flag_before_variable_before_selected(
     assert chosen(fleet) == "prod"
 
 
+def test_a_stack_has_its_whole_name_as_pulumi_spells_it(cli: Any, project: Path, fleet: Any) -> None:
+    assert cli("preview", "-s", "digits/dev").code == 0
+    assert chosen(fleet) == "dev"
+    assert cli("preview", "-s", "cart/dev").code == 6
+
+
+def test_without_a_project_what_runs_no_program_looks_in_aws(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for verb in (("history",), ("rollback", "--yes"), ("state", "unlock", "--id", "0")):
+        ran = cli(*verb, "-s", "prod")
+        assert ran.code == 3 and "PULUMI_BACKEND_URL" in ran.err
+        assert ran.err.startswith("no cloudmodel.yaml in ") and "looked for in AWS" in ran.err
+        assert cli(*verb).code == 2
+    assert cli("up", "-s", "prod", "--yes").code == 2
+
+
 def test_every_flag_is_a_variable(cli: Any, project: Path, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUDMODEL_YES", "true")
     monkeypatch.setenv("CLOUDMODEL_JSON", "1")

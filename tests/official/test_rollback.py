@@ -11,20 +11,15 @@ from typing import Any
 
 import pytest
 
-from cloud import ONE_OF_EACH, Cloud, order_faults
+from cloud import Cloud, order_faults
 from cloudmodel.engine.lock import StackLock, me
 from cloudmodel.localaws.server import status
 from shell import Shell, lines_until
-from traffic import revise
 
 pytestmark = pytest.mark.official_engine
 
 DEAD = replace(me(7, "up"), host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
 """A job of another machine, which no credentials outlast."""
-PIPELINE = {
-    "GITHUB_ACTOR": "anna", "GITHUB_SERVER_URL": "https://ci.example", "GITHUB_REPOSITORY": "a/b",
-    "GITHUB_RUN_ID": "9", "GITHUB_SHA": "1f" * 20,
-}  # fmt: skip
 CHANGES = ("CreateLogGroup", "PutRetentionPolicy", "DeleteLogGroup", "TagResource", "UntagResource")
 LOGS = """
 import pulumi
@@ -63,50 +58,9 @@ def in_a_bucket(plain: Shell) -> tuple[Shell, Any]:
     ), s3
 
 
-def pinned(shell: Shell) -> dict[str, Any]:
-    """The outputs of an update to the newest bundle, which the stack's settings name."""
-    settings, digest = shell.folder / "Pulumi.local.yaml", shell.json("package", "--push")["digest"]
-    lines = [line for line in settings.read_text().splitlines() if "cloudmodel:bundle" not in line]
-    settings.write_text("\n".join([*lines, f"  cloudmodel:bundle: {digest}"]) + "\n")
-    outputs: dict[str, Any] = shell.json("up", "--yes")["outputs"]
-    return outputs
-
-
 def newest(shell: Shell) -> dict[str, Any]:
     entry: dict[str, Any] = shell.json("history")["updates"][0]
     return entry
-
-
-def test_an_endpoint_goes_back_on_a_bare_machine_over_a_dead_jobs_lock(make: Callable[..., Shell]) -> None:
-    shell, s3 = in_a_bucket(make("back"))
-    first = pinned(shell)
-    revise(shell.folder / "models/digits.onnx")
-    second = pinned(shell)
-    assert second["revision"] != first["revision"]
-    s3.put_object(Bucket="state", Key=".cloudmodel/locks/digits/local.json", Body=json.dumps(asdict(DEAD)))
-
-    elsewhere = bare(shell)
-    job = Shell(elsewhere.folder, elsewhere.environment | PIPELINE)
-    done = job.run("rollback", "--yes", "--json", "-m", "bad answers")
-    assert done.returncode == 0, done.stderr.decode()
-    assert "ci on runner-41" in done.stderr.decode()
-    told = json.loads(done.stdout)
-    assert told["outputs"] == first and first["bundle_digest"] in told["next"]
-    assert told["calls"] == [
-        "s3 PutObject", "sagemaker CreateModel", "sagemaker CreateEndpointConfig", "sagemaker UpdateEndpoint",
-        "sagemaker DeleteEndpointConfig", "sagemaker DeleteModel", "s3 DeleteObject",
-    ]  # fmt: skip
-    assert cloud_of(shell).inventory() == ONE_OF_EACH | {"buckets": 2}
-    assert shell.json("drift")["verdict"] == "none"
-    entry = newest(shell)
-    assert (entry["kind"], entry["result"]) == ("rollback", "succeeded")
-    assert entry["message"] == "rollback to 1: bad answers"
-    assert (entry["bundle"], entry["revision"]) == (first["bundle_digest"], first["revision"])
-    assert {name: entry["environment"][name] for name in ("actor", "git.commit", "ci")} == {
-        "actor": "anna", "git.commit": "1f" * 20, "ci": "https://ci.example/a/b/actions/runs/9",
-    }  # fmt: skip
-    earlier = shell.json("history")["updates"][1]
-    assert (earlier["bundle"], earlier["revision"]) == (second["bundle_digest"], second["revision"])
 
 
 def test_a_state_in_a_bucket_goes_back(make: Callable[..., Shell]) -> None:

@@ -59,13 +59,27 @@ class Context:
 
         return load_project(self.folder())
 
-    def open(self, flag: str | None, *, engine: str | None = None, offline: bool = False) -> OpenStack:
-        """The chosen stack on the engine that its target, or `--engine`, asks for. Raises what reading them raises."""
-        from cloudmodel.settings.load import load_stack
+    def open(
+        self, flag: str | None, *, engine: str | None = None, offline: bool = False, anywhere: bool = False
+    ) -> OpenStack:
+        """The chosen stack on the engine that its target, or `--engine`, asks for. Raises what reading them raises.
 
-        project = self.project()
-        name = stack_name(project, flag)
-        settings = load_stack(project, name)
+        `anywhere` is for verbs that run no program: where there is no project, the stack of that name is found by its
+        state in AWS.
+        """
+        from cloudmodel.core.errors import ProjectInvalid
+        from cloudmodel.settings.load import load_project, load_stack
+
+        try:
+            folder = self.folder()
+        except ProjectInvalid as nowhere:
+            if not (anywhere and flag):
+                raise
+            project, settings = _recorded(flag, nowhere.message)
+        else:
+            project = load_project(folder)
+            settings = load_stack(project, stack_name(project, flag))
+        name = settings.stack
         # An engine is slow to import; what is wrong with the project is said before that.
         from cloudmodel.deploy.select import open_engine
 
@@ -92,11 +106,25 @@ class Context:
             )
 
 
+def _recorded(stack: str, why: str) -> tuple[Project, StackSettings]:
+    """A stack as its last `up` recorded it, in a folder that ends with the command."""
+    import tempfile
+
+    import click
+
+    from cloudmodel.cli.output import note
+    from cloudmodel.deploy.official.recorded import opened
+
+    note(f"{why}: the stack is looked for in AWS")
+    folder = click.get_current_context().with_resource(tempfile.TemporaryDirectory(prefix="cloudmodel-"))
+    return opened(stack, Path(folder))
+
+
 def stack_name(project: Project, flag: str | None) -> str:
     """The stack of `--stack` or CLOUDMODEL_STACK, else the selected one. Raises UsageError, StackNotFound."""
     from cloudmodel.settings.load import stacks
 
-    name = flag or selected(project.folder)
+    name = (flag or "").removeprefix(f"{project.pulumi_name}/") or selected(project.folder)
     known = stacks(project)
     if name is None:
         raise UsageError(

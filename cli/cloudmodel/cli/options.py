@@ -49,7 +49,11 @@ as_json = _common("-j", "--json", is_flag=True, help="Print one JSON document on
 non_interactive = _common("--non-interactive", is_flag=True, help="Never ask, even on a terminal.")
 
 stack = click.option(
-    "-s", "--stack", metavar="NAME", shell_complete=_stacks, help="The stack [default: the selected one]."
+    "-s",
+    "--stack",
+    metavar="NAME",
+    shell_complete=_stacks,
+    help="The stack, or PROJECT/STACK [default: the selected one].",
 )
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 diff = click.option("--diff", is_flag=True, help="Show every property, as a tree by parent.")

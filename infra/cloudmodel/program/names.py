@@ -13,6 +13,7 @@ from cloudmodel.settings.variants import MAIN
 CONTENT_DIGITS = 12
 ROLE_NAME_LENGTH = 64
 BUCKET_NAME_LENGTH = 63
+STATE = "cloudmodel-state-"
 
 
 def base(prefix: str, project: str, stack: str) -> str:
@@ -41,6 +42,16 @@ def bucket(name: str, account: str, region: str) -> str:
     """A bucket's name, which must be unique in the world: it carries the account and the region."""
     end = f"-{account}-{region}"
     return fit(name, BUCKET_NAME_LENGTH - len(end)) + end
+
+
+def state_bucket(prefix: str, project: str, account: str, region: str) -> str:
+    """The bucket that bootstrap makes for a project's state and bundles."""
+    return bucket(f"{prefix}{STATE}{project}", account, region)
+
+
+def is_state_bucket(name: str, region: str | None) -> bool:
+    """Whether bootstrap gives such a name in `region`, or in any. One whose prefix had to be cut is not told."""
+    return bool(re.fullmatch(rf".*{STATE}.+-\d{{12}}-{re.escape(region) if region else '.+'}", name))
 
 
 def of_variant(word: str, variant: str) -> str:

@@ -14,7 +14,7 @@ def command(context: Context, stack: str | None, engine: str | None, yes: bool) 
     from cloudmodel.cli.output import emit, say
 
     context.refuse_unasked(yes=yes)
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     context.confirm(f"End the run that holds stack {opened.name}?", yes=yes)
     ended = opened.engine.cancel()
     if context.json:

@@ -35,7 +35,7 @@ def command(context: Context, stack: str | None, engine: str | None, parallel: i
     from cloudmodel.engine.step import Events
     from cloudmodel.operate.drift import infrastructure
 
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     address(opened)  # a local AWS that does not run is not started only to find nothing in it
     told: list[Drift] = []
 

@@ -17,7 +17,7 @@ def command(context: Context, stack: str | None, engine: str | None, limit: int 
     """Show the stack's updates, newest first."""
     from cloudmodel.cli.output import emit, say, table
 
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     updates = sorted(opened.engine.history(), key=lambda update: update.version, reverse=True)[:limit]
     if context.json:
         emit("history", {"stack": opened.name, "updates": [asdict(update) for update in updates]})

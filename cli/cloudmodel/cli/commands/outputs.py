@@ -18,7 +18,7 @@ def command(context: Context, name: str | None, stack: str | None, engine: str |
     from cloudmodel.cli.values import readable, shown
     from cloudmodel.core.errors import UsageError
 
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     values = {key: readable(value) for key, value in opened.engine.outputs(show_secrets=show_secrets).items()}
     if name is not None and name not in values:
         raise UsageError(

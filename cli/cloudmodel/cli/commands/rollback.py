@@ -24,10 +24,11 @@ def command(
 ) -> None:
     """Show what going back changes, ask, and do it. The project's program is not run.
 
-    It needs the stack's state, its settings file and the bundle store; without a terminal --yes. The lock of a run that
-    has ended, or that is older than any job may be, is explained, and broken with --yes; another is broken by its name
-    (`state unlock --id`). What the program would change forward again is what the next `preview` shows: pin the bundle
-    that is to stay.
+    It needs the stack's state and the bundle store; without a terminal --yes. Where there is no project, credentials
+    and the stack's name are enough: its state is found in the bucket that `bootstrap` made, its settings beside it.
+    The lock of a run that has ended, or that is older than any job may be, is explained, and broken with --yes; another
+    is broken by its name (`state unlock --id`). What the program would change forward again is what the next `preview`
+    shows: pin the bundle that is to stay.
     """
     from cloudmodel.cli import plan, running
     from cloudmodel.cli.output import emit, note, say
@@ -36,7 +37,7 @@ def command(
     from cloudmodel.engine.step import Events
 
     context.refuse_unasked(yes=yes)
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     asked = Options(**flags)
 
     def look(options: Options, events: Events) -> Outcome:

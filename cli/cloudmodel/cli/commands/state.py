@@ -28,7 +28,7 @@ def export(context: Context, stack: str | None, engine: str | None, file: Path, 
     from cloudmodel.cli.output import emit, encode, say
     from cloudmodel.core.files import write_text
 
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     document = opened.engine.export_state(show_secrets=show_secrets)
     if str(file) != "-":
         write_text(file, encode(document) + "\n", mode=0o600)
@@ -111,7 +111,7 @@ def verify(context: Context, stack: str | None, engine: str | None) -> None:
     from cloudmodel.cli.output import emit, say
     from cloudmodel.core.errors import StateCorrupt
 
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     problems = opened.engine.verify_state()
     if problems:
         raise StateCorrupt(
@@ -138,7 +138,7 @@ def unlock(context: Context, stack: str | None, engine: str | None, lock_id: str
     """Break the lock ID, and Pulumi's own that the same run left. Its holder can then no longer write the state."""
     from cloudmodel.cli.output import emit, say
 
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     opened.engine.unlock(lock_id)
     if context.json:
         emit("state-unlock", {"stack": opened.name, "id": lock_id})

@@ -23,7 +23,7 @@ def command(context: Context, stack: str | None, engine: str | None, count: int)
     from cloudmodel.cli.output import emit, say, table
     from cloudmodel.operate.status import Standing, standing
 
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     outputs = opened.engine.outputs()
     endpoint = outputs.get("endpoint_name")
     events = sorted(opened.engine.history(), key=lambda update: update.version, reverse=True)[:count]

@@ -80,6 +80,7 @@ class OfficialEngine:
             self._require_plan(session, options)
             if session.cloud and not session.state.resources:
                 self._site.cloud.remember(session.cloud.instance_id)
+            self._site.record()
             result = session.change(session.stack.up, refreshed=session.refresh, **_flags(session, options))
             proof.tell_rolled_back(result)
             outcome = self._done(session, result, options)
@@ -241,6 +242,7 @@ class OfficialEngine:
             with contextlib.suppress(StackNotFoundError):
                 self._site.stack().workspace.remove_stack(self._name, force=force, preserve_config=True)
             self._site.unfinished.forget()
+            self._site.forget_record()
             shutil.rmtree(self._site.folder, ignore_errors=True)
 
     def _proof(self, session: Session) -> Proof:

@@ -17,7 +17,7 @@ from pulumi.automation.errors import StackNotFoundError
 from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import account
 from cloudmodel.deploy.engines import Options
-from cloudmodel.deploy.official import cloud_secrets, failures, interrupted, workspace
+from cloudmodel.deploy.official import cloud_secrets, failures, interrupted, recorded, workspace
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock, BucketPlace
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
@@ -67,6 +67,16 @@ class Site:
             pulumi_command=self.command,
         )
         return OpenStack(self.name, opened)
+
+    def record(self) -> None:
+        """Keep what a rollback reads of the project, where the state is in a bucket. Raises OSError, its errors."""
+        if self.backend.startswith(SCHEME):
+            recorded.keep(self.project, self.settings, self.backend, self.folder / self.settings.path.name)
+
+    def forget_record(self) -> None:
+        """The stack is gone, and what `record` kept of it goes too."""
+        if self.backend.startswith(SCHEME):
+            recorded.place(BackendBucket(self.backend), self.project.pulumi_name, self.name).remove()
 
     def recorded(self) -> State:
         """The state as Pulumi has it; empty where there is none."""

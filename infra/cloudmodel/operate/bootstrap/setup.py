@@ -103,7 +103,7 @@ class Setup:
 
     @property
     def bucket(self) -> str:
-        return names.bucket(f"{self.existing.name_prefix}{OURS}-state-{self.project}", self.account, self.region)
+        return names.state_bucket(self.existing.name_prefix, self.project, self.account, self.region)
 
     @property
     def boundary_arn(self) -> str:
