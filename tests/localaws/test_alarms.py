@@ -206,7 +206,7 @@ def test_what_an_endpoint_answers_is_counted_and_moves_alarms(cloud: Any) -> Non
         return point["Sum"]
 
     of_fleet = {"Name": "EndpointConfigName", "Value": config}
-    assert (total("Invocations", of_fleet), total("Invocation4XXErrors", of_fleet)) == (4, 1)
+    assert (total("Invocations"), total("Invocations", of_fleet), total("Invocation4XXErrors", of_fleet)) == (4, 4, 1)
     assert (total("Invocation5XXErrors", of_fleet), total("InvocationModelErrors", of_fleet)) == (2, 3)
     assert total("InvocationsPerInstance", of_fleet) == 4
     assert total("ModelLatency", of_fleet) > total("Invocations", of_fleet)

@@ -2,8 +2,11 @@
 
 Every ten seconds ConcurrentRequestsPerModel: requests with a variant, queued ones too, for each of its instances. Every
 minute the backlog of an asynchronous endpoint: what waits or runs, the same for each instance (nothing where there is
-none), and whether something waits without an instance. Names, dimensions and rhythm are those of AWS's guide ("Monitor
-Amazon SageMaker AI with Amazon CloudWatch", "Define a scaling policy"); that an idle model counts 0 is not said there.
+none), and whether something waits without an instance; and how many requests a serverless variant ran at once, as a
+share of what it may and of what is kept warm. Names, dimensions and rhythm are those of AWS's guide ("Monitor Amazon
+SageMaker AI with Amazon CloudWatch", "Define a scaling policy", "Alarms and logs for tracking metrics from serverless
+endpoints"); that what is idle counts 0 is not said there, nor how often concurrency is looked at: here each minute has
+its busiest moment.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudmodel.localaws.endpoints import Endpoints, Key
+from cloudmodel.localaws.fleet import Fleet
 from cloudmodel.localaws.metrics import MINUTE, Point
 from cloudmodel.localaws.serverless import OnDemand
 
@@ -24,6 +28,8 @@ KEPT = {OFTEN: 3 * 3600.0, MINUTE: 24 * 3600.0}
 """Seconds that levels are kept, by their rhythm; CloudWatch, too, keeps those of high resolution for three hours."""
 
 Dimensions = tuple[tuple[str, str], ...]
+Place = tuple[Key, str, Dimensions]
+"""Where a level is noted: the endpoint, the metric's name and dimensions."""
 
 
 @dataclass
@@ -98,33 +104,49 @@ class Looks:
         self._backlog = backlog
 
     def __call__(self, before: float, now: float) -> None:
-        """What is seen now was so since `before`: levels of every period that ended in between."""
-        self._note(OFTEN, before, now, self._with_models())
-        self._note(MINUTE, before, now, self._waiting())
+        """What is seen now was so since `before`: levels of every period that ended in between. What was busiest was
+        so in the first of them."""
+        first, last = _periods(OFTEN, before, now)
+        self._note(OFTEN, first, last, self._with_models())
+        first, last = _periods(MINUTE, before, now)
+        if first <= last:
+            self._note(MINUTE, first, last, self._waiting())
+            busiest, running = self._executions()
+            self._note(MINUTE, first, first, busiest)
+            self._note(MINUTE, first + MINUTE, last, running)
 
-    def _note(
-        self, rhythm: float, before: float, now: float, seen: Mapping[tuple[Key, str, Dimensions], list[float]]
-    ) -> None:
-        first, last = before // rhythm * rhythm, now // rhythm * rhythm - rhythm
+    def _note(self, rhythm: float, first: float, last: float, seen: Mapping[Place, list[float]]) -> None:
         if last < first:
             return
         for ((account, region, _), name, dimensions), values in seen.items():
             self._levels.note(_Series(account, region, name, dimensions, rhythm), first, last, *values)
 
-    def _with_models(self) -> dict[tuple[Key, str, Dimensions], list[float]]:
-        seen: dict[tuple[Key, str, Dimensions], list[float]] = {}
+    def _executions(self) -> tuple[dict[Place, list[float]], dict[Place, list[float]]]:
+        """Of serverless variants, since this was asked last: at their busiest, and now."""
+        busiest: dict[Place, list[float]] = {}
+        running: dict[Place, list[float]] = {}
+        for key, fleet in self._endpoints.fleets():
+            for name, worker in ((each.name, each.worker) for each in fleet.variants):
+                if isinstance(worker, OnDemand):
+                    for seen, count in zip((busiest, running), worker.ran(), strict=True):
+                        for metric, value in _concurrency(worker, count).items():
+                            for dimensions in _dimensions(key, fleet, name):
+                                seen.setdefault((key, metric, dimensions), []).append(value)
+        return busiest, running
+
+    def _with_models(self) -> dict[Place, list[float]]:
+        seen: dict[Place, list[float]] = {}
         for key, fleet in self._endpoints.fleets():
             for variant in fleet.variants:
                 if fleet.queued or isinstance(variant.worker, OnDemand):
                     continue  # such endpoints do not publish it
-                of_variant = (("EndpointName", key[2]), ("VariantName", variant.name))
                 value = fleet.asked(variant.name) / max(variant.instances, 1)
-                for dimensions in (of_variant, (*of_variant, ("EndpointConfigName", fleet.config))):
+                for dimensions in _dimensions(key, fleet, variant.name):
                     seen.setdefault((key, "ConcurrentRequestsPerModel", dimensions), []).append(value)
         return seen
 
-    def _waiting(self) -> dict[tuple[Key, str, Dimensions], list[float]]:
-        seen: dict[tuple[Key, str, Dimensions], list[float]] = {}
+    def _waiting(self) -> dict[Place, list[float]]:
+        seen: dict[Place, list[float]] = {}
         for key, fleet in self._endpoints.fleets():
             if fleet.queued:
                 size, instances = self._backlog(key), _instances(key)
@@ -137,6 +159,26 @@ class Looks:
                     levels["ApproximateBacklogSizePerInstance"] = size / instances
                 seen |= {(key, name, of_endpoint): [float(value)] for name, value in levels.items()}
         return seen
+
+
+def _periods(rhythm: float, before: float, now: float) -> tuple[float, float]:
+    """The starts of the first and the last period that ended after `before` and by `now`; none did where the last is
+    before the first."""
+    return before // rhythm * rhythm, now // rhythm * rhythm - rhythm
+
+
+def _dimensions(key: Key, fleet: Fleet, variant: str) -> tuple[Dimensions, Dimensions]:
+    of_variant = (("EndpointName", key[2]), ("VariantName", variant))
+    return of_variant, (*of_variant, ("EndpointConfigName", fleet.config))
+
+
+def _concurrency(worker: OnDemand, count: int) -> dict[str, float]:
+    """What `count` requests at once are in SageMaker's metrics."""
+    found = {"ServerlessConcurrentExecutionsUtilization": count / worker.most}
+    if worker.provisioned:
+        found["ServerlessProvisionedConcurrencyExecutions"] = float(count)
+        found["ServerlessProvisionedConcurrencyUtilization"] = count / worker.provisioned
+    return found
 
 
 def _instances(key: Key) -> int:

@@ -69,6 +69,7 @@ def mend(sagemaker: type, autoscaling: type, cloudwatch: type) -> None:
 
     mend_identity_providers()
     mend_topics()
+    mend_statistics()
 
     # A log group gets another key, or none. Moto takes a key with a new group only.
     def associate(key: str | None) -> Callable[[Any], str]:
@@ -113,3 +114,19 @@ def mend_identity_providers() -> None:
 
     for name, call in (("add_client_id_to", add), ("remove_client_id_from", remove)):
         setattr(IamResponse, f"{name}_open_id_connect_provider", call)
+
+
+def mend_statistics() -> None:
+    """GetMetricStatistics asks for a metric of exactly these dimensions. Moto takes those that have more of them in,
+    too: an endpoint's counts twice, since they are told for its configuration as well."""
+    from moto.cloudwatch.models import MetricDatumBase
+
+    fits = MetricDatumBase.filter
+
+    def exactly(self: Any, namespace: Any, name: Any, dimensions: Any, already_present_metrics: Any = None) -> bool:
+        listed = already_present_metrics is not None  # by ListMetrics, where more are welcome
+        if not listed and len(self.dimensions) != len(dimensions):
+            return False
+        return fits(self, namespace, name, dimensions, already_present_metrics)
+
+    MetricDatumBase.filter = exactly  # type: ignore[method-assign]

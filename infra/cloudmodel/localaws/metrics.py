@@ -1,7 +1,8 @@
 """What endpoints count of their requests, by the minute, as SageMaker tells CloudWatch. What is looked at: `levels`.
 
 Namespace AWS/SageMaker, dimensions EndpointName and VariantName, and the same once more with EndpointConfigName, by
-which a new fleet is told from the old one. Latencies are in microseconds, kept to three digits.
+which a new fleet is told from the old one. Latencies are in microseconds, kept to three digits. A cold start of a
+serverless variant is part of OverheadLatency, and counted once more as ModelSetupTime.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cloudmodel.localaws.clock import Clock, moment
 NAMESPACE = "AWS/SageMaker"
 MINUTE = 60.0
 KEPT_MINUTES = 24 * 60
-UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
+UNITS = dict.fromkeys(("ModelLatency", "OverheadLatency", "ModelSetupTime"), "Microseconds")
 
 Values = Counter[float]
 """How often each value was seen."""
@@ -42,6 +43,7 @@ class _Minute:
     per_instance: float = 0.0
     latencies: Values = field(default_factory=Counter)
     overheads: Values = field(default_factory=Counter)
+    setups: Values = field(default_factory=Counter)
 
     def __add__(self, other: _Minute) -> _Minute:
         return _Minute(
@@ -52,13 +54,14 @@ class _Minute:
             self.per_instance + other.per_instance,
             self.latencies + other.latencies,
             self.overheads + other.overheads,
+            self.setups + other.setups,
         )
 
     def metrics(self) -> dict[str, Values]:
         def share(count: int) -> Values:
             return Counter({value: n for value, n in ((0.0, self.requests - count), (1.0, count)) if n})
 
-        return {
+        found = {
             "Invocations": share(self.requests),
             "InvocationsPerInstance": Counter({self.per_instance: 1}),
             "Invocation4XXErrors": share(self.client_errors),
@@ -67,6 +70,7 @@ class _Minute:
             "ModelLatency": self.latencies,
             "OverheadLatency": self.overheads,
         }
+        return found | ({"ModelSetupTime": self.setups} if self.setups else {})
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,9 @@ class Metrics:
         self._lock = threading.Lock()
         self._minutes: dict[tuple[str, str], dict[tuple[str, str, str], dict[int, _Minute]]] = {}
 
-    def record(self, served: Served, status: int, *, model: float, overhead: float) -> None:
-        """One request that a model answered with `status`, 0 where it gave no answer; times in seconds."""
+    def record(self, served: Served, status: int, *, model: float, overhead: float, setup: float) -> None:
+        """One request that a model answered with `status`, 0 where it gave no answer; times in seconds, `setup` that of
+        a cold start (0: there was none)."""
         number = int(self._clock.now()) // 60
         place = (served.endpoint, served.variant, served.config)
         with self._lock:
@@ -107,6 +112,8 @@ class Metrics:
             minute.failures += not 200 <= status < 300
             minute.latencies[_rounded(model * 1e6)] += 1
             minute.overheads[_rounded(overhead * 1e6)] += 1
+            if setup:
+                minute.setups[_rounded(setup * 1e6)] += 1
 
     def points(self, account: str, region: str, name: str | None = None, since: float = 0.0) -> Iterator[Point]:
         """All that was counted there since then; of one metric, where it is named."""

@@ -6,7 +6,8 @@ import http.client
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -19,7 +20,7 @@ from cloudmodel.localaws.endpoints import Endpoints, Key
 from cloudmodel.localaws.fleet import Fleet, Variant
 from cloudmodel.localaws.metrics import Metrics, Served
 from cloudmodel.localaws.serverless import OnDemand
-from cloudmodel.localaws.workers import NoRoom
+from cloudmodel.localaws.workers import NoRoom, Worker
 
 PATH = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations|invocations-response-stream)")
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
@@ -114,10 +115,11 @@ class Runtime:
                 what = passed.get("TargetVariant", "with a weight above 0")
                 return error(request, 400, "ValidationError", f"Variant {what} not found for endpoint {name}.")
             headers = {PASSED[member]: value for member, value in passed.items()}
-            asked = time.monotonic()
             try:
-                with fleet.asking(variant.name):
-                    reply = self.ask(variant, request.body, headers, self._limits.invocation)
+                with fleet.asking(variant.name), _admitted(variant.worker):
+                    setup = _set_up(variant.worker, self._limits.invocation)
+                    asked = time.monotonic()
+                    reply = self.ask(variant, request.body, headers, self._limits.invocation - setup)
             except Throttled as problem:
                 return error(request, 429, "ThrottlingException", str(problem))
             model = time.monotonic() - asked
@@ -126,7 +128,8 @@ class Runtime:
                 place = Place(account, partition(region), name, variant.name, fleet.capture)
                 self._capture.take(place, _exchange(request, passed, answer))
             served = Served(account, region, name, variant.name, fleet.config, variant.instances)
-            self._metrics.record(served, reply.status, model=model, overhead=time.monotonic() - began - model)
+            overhead = time.monotonic() - began - model
+            self._metrics.record(served, reply.status, model=model, overhead=overhead, setup=setup)
             return answer
         finally:
             fleet.leave()
@@ -140,9 +143,6 @@ class Runtime:
 
     def ask(self, variant: Variant, body: bytes, headers: dict[str, str], seconds: float) -> Reply | Failed:
         """What a variant answers within so many seconds. Raises Throttled."""
-        worker = variant.worker
-        if isinstance(worker, OnDemand) and not worker.enter():
-            raise Throttled("Rate exceeded: the endpoint runs as many requests as its MaxConcurrency.")
         try:
             reply = self._reply(variant, body, headers, time.monotonic() + seconds)
         except NoRoom as problem:
@@ -151,9 +151,6 @@ class Runtime:
             return Failed(0, "Your invocation timed out while waiting for a response from container primary")
         except (OSError, http.client.HTTPException):
             return Failed(0, "could not get a response from the primary container")
-        finally:
-            if isinstance(worker, OnDemand):
-                worker.leave()
         return reply if 200 <= reply.status < 300 else Failed(reply.status, reply.body.decode(errors="replace"))
 
     def _reply(self, variant: Variant, body: bytes, headers: dict[str, str], deadline: float) -> Reply:
@@ -168,6 +165,28 @@ class Runtime:
                 return connections.request("POST", "/invocations", body, headers, timeout=left)
             except ConnectionRefusedError:
                 dead = connections  # it died and nobody has noticed yet; nothing was sent
+
+
+@contextmanager
+def _admitted(worker: Worker | OnDemand) -> Iterator[None]:
+    """A request runs: a serverless variant takes only so many. Raises Throttled."""
+    if not isinstance(worker, OnDemand):
+        yield
+        return
+    if not worker.enter():
+        raise Throttled("Rate exceeded: the endpoint runs as many requests as its MaxConcurrency.")
+    try:
+        yield
+    finally:
+        worker.leave()
+
+
+def _set_up(worker: Worker | OnDemand, seconds: float) -> float:
+    """How long a cold variant took to be warm, which is no time of the model's; 0 of any other. Raises Throttled."""
+    try:
+        return worker.set_up(seconds) if isinstance(worker, OnDemand) else 0.0
+    except NoRoom as problem:
+        raise Throttled(str(problem)) from problem
 
 
 def _presented(request: Request, variant: Variant, reply: Reply | Failed) -> Answer:

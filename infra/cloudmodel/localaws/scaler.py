@@ -43,6 +43,7 @@ REST = 0.01
 PREDEFINED = {
     "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum"),
     HIGH_RESOLUTION: ("ConcurrentRequestsPerModel", "Average"),
+    "SageMakerVariantProvisionedConcurrencyUtilization": ("ServerlessProvisionedConcurrencyUtilization", "Average"),
 }
 """What the local AWS counts of the predefined metrics, with its statistic of a period."""
 

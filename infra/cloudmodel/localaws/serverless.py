@@ -7,6 +7,7 @@ first request on. With provisioned concurrency it is warm before the first one.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,31 +24,47 @@ class OnDemand:
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._listener: Callable[[Line], None] | None = None
-        self._running = 0
+        self._counting = threading.Lock()  # the other one is held while a worker starts
+        self._running = self._busiest = 0
         self.configure(settings)
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Take the bounds of a `ServerlessConfig`."""
-        self._most = settings["MaxConcurrency"]
-        self._provisioned = settings.get("ProvisionedConcurrency", 0)
+        self.most = settings["MaxConcurrency"]
+        self.provisioned = settings.get("ProvisionedConcurrency", 0)
 
     def enter(self) -> bool:
         """Whether one more request may run now; one that entered must `leave`."""
-        with self._lock:
-            if self._running >= self._most:
+        with self._counting:
+            if self._running >= self.most:
                 return False
             self._running += 1
+            self._busiest = max(self._busiest, self._running)
             return True
 
     def leave(self) -> None:
         """End of a request that entered."""
-        with self._lock:
+        with self._counting:
             self._running -= 1
+
+    def ran(self) -> tuple[int, int]:
+        """The most requests that ran at once since this was asked last, and how many run now."""
+        with self._counting:
+            busiest, self._busiest = self._busiest, self._running
+            return busiest, self._running
+
+    def set_up(self, timeout: float) -> float:
+        """Be warm, if it takes no longer; returns the seconds that a cold start took, 0 if warm. Raises NoRoom."""
+        began, worker = time.monotonic(), self._worker
+        if worker is not None and worker.state == "ready":
+            return 0.0
+        self._warm().wait(timeout)
+        return time.monotonic() - began
 
     def wait(self, timeout: float) -> str | None:
         """Try the container once, as the platform does: None, or why it is not healthy. Raises NoRoom."""
         reason = self._warm().wait(timeout)
-        if reason is not None or not self._provisioned:
+        if reason is not None or not self.provisioned:
             self.close()
         return reason
 
