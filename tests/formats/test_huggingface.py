@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import transformers
 
+import checkpoints
 import served_models
 import text_models
 from aws_toolkits import HUGGINGFACE, ask
+from cloudmodel.bundle import store as stores
 from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import BundleStore, open_store
+from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
 from cloudmodel.formats import opening
-from cloudmodel.formats.original import Job
+from cloudmodel.formats.huggingface import original
+from cloudmodel.formats.original import Job, Prepared
 from cloudmodel.serving.package import ModelSource, package
 
 WORDS = [
@@ -56,9 +64,9 @@ def store(tmp_path: Path) -> BundleStore:
 
 def answer(bundle: Path, body: bytes, kind: str = "application/json") -> Any:
     """What the bundle's own code says, in this process."""
-    from cloudmodel.serving.runtime import handlers, session
+    from cloudmodel.serving.runtime import handlers, session, transformer
 
-    model = session.model_fn(str(bundle))
+    model = (session if (bundle / "model.onnx").exists() else transformer).model_fn(str(bundle))
     return json.loads(handlers.output_fn(handlers.predict_fn(handlers.input_fn(body, kind), model), None)[0])
 
 
@@ -76,6 +84,86 @@ def test_a_sentence_encoder_takes_texts(folder: Path, store: BundleStore, tmp_pa
     mask = tokens["attention_mask"][:, :, None]
     mean = (hidden * mask).sum(1) / mask.sum(1)
     np.testing.assert_allclose(found, torch.nn.functional.normalize(mean).numpy(), atol=1e-5)
+
+
+def test_the_layout_huggingface_gives_the_same_embeddings(folder: Path, tmp_path: Path) -> None:
+    head = {"kind": "embedding", "dtype": "auto", "pooling": "mean", "normalize": True}
+    opened = original.open_model(Job("huggingface", folder, own=True))
+    assert isinstance(opened, Prepared)
+    request = opened.request(3)
+    shutil.copytree(folder, tmp_path / "own")
+    bundle = served_models.lay_out(tmp_path / "own", "huggingface", "huggingface", opened.signature, head=head)
+    inputs = {name: array.tolist() for name, array in request.items()}
+    found = answer(bundle, json.dumps({"inputs": inputs}).encode())["outputs"]["sentence_embedding"]
+    assert opened.facts["head"] == head
+    np.testing.assert_allclose(found, opened.answer(request)["sentence_embedding"], atol=1e-6)
+
+
+@contextmanager
+def watched() -> Iterator[dict[str, int]]:
+    """The most memory of its own (no pages of files) that any child has while the block runs, and the bytes that this
+    process and its children read (`rchar`)."""
+    most = {"anonymous": 0, "read": 0}
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.02):
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    known = child.memory_info()
+                    most["anonymous"] = max(most["anonymous"], known.rss - known.shared)
+
+    def read() -> int:
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    before = read()
+    watching = threading.Thread(target=look)
+    watching.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        watching.join()
+        most["read"] = read() - before
+
+
+def test_a_large_checkpoint_in_shards_stays_its_own_files(
+    store: BundleStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is mapped: its weights are read once to copy them and once to answer, in little memory."""
+    config = transformers.LlamaConfig(
+        vocab_size=64, hidden_size=1024, intermediate_size=4096, num_hidden_layers=2, num_attention_heads=8,
+        max_position_embeddings=64, pad_token_id=0, bos_token_id=2, eos_token_id=3,
+    )  # fmt: skip
+    size = checkpoints.sharded(tmp_path / "llama", config, "LlamaForCausalLM", 50 << 20)
+    monkeypatch.setattr(stores, "LARGE", size // 2)
+    with watched() as most:
+        packaged = package(ModelSource("llama", tmp_path / "llama"), store)
+    assert most["anonymous"] < 500 << 20
+    libraries = 400 << 20  # what two interpreters with PyTorch and transformers read to begin with
+    assert most["read"] < 2 * size + libraries
+    manifest = packaged.manifest
+    assert (manifest.layout, manifest.parity.samples, manifest.parity.passed) == ("huggingface", 0, True)
+    assert "stay in their own files" in manifest.metadata["export"]["reason"]
+    for shard in (tmp_path / "llama").glob("*.safetensors"):
+        assert (packaged.archive / shard.name).stat().st_nlink == 2  # itself, and its content in the store
+        assert files.sha256(shard) in {entry.sha256 for entry in manifest.files}
+
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "llama", padding_side="left")
+    model = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "llama")
+    texts = ["word1 word2 word3", "word7"]
+    given = tokens(texts, padding=True, return_tensors="pt")
+    names = ("input_ids", "attention_mask")
+    wanted = model.generate(**{name: given[name] for name in names}, max_new_tokens=32, do_sample=False)
+    found = answer(packaged.archive, json.dumps({"instances": texts}).encode())["predictions"]
+    assert found == tokens.batch_decode(wanted[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert manifest.golden is not None
+    golden = np.load(packaged.archive / manifest.golden.request)
+    with torch.no_grad():
+        rows = [model(torch.tensor(ids[mask == 1])[None]).logits[0, -1].numpy()
+                for ids, mask in zip(golden["input_ids"], golden["attention_mask"], strict=True)]  # fmt: skip
+    kept = np.load(packaged.archive / manifest.golden.answer)["logits"]
+    np.testing.assert_allclose(kept, rows, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

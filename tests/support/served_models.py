@@ -24,13 +24,13 @@ def signature(inputs: dict[str, tuple[str, tuple[int | str, ...]]], outputs: Any
     return Signature(inputs=sides[0], outputs=sides[1])
 
 
-def lay_out(model: Path, layout: str, format: str, described: Signature, name: str = "small") -> Path:
+def lay_out(model: Path, layout: str, format: str, described: Signature, name: str = "small", head: Any = None) -> Path:
     """Write a layout into a folder beside the model, and what a server reads of a manifest; returns the folder."""
     folder = model.parent / f"{model.name}-{layout}"
     folder.mkdir()
     if format == ONNX:
         model = model.rename(folder / "model.onnx")
-    target.LAYOUTS[layout].write(folder, Content(name, format, model, described))
+    target.LAYOUTS[layout].write(folder, Content(name, format, model, described, head=head))
     manifest = {"name": name, "layout": layout, "signature": described.model_dump(mode="json")}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder

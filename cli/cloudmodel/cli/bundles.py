@@ -92,7 +92,6 @@ def as_json(path: Path, manifest: Manifest) -> dict[str, Any]:
 
 def summary(path: Path, manifest: Manifest) -> str:
     """A bundle for a reader."""
-    parity = manifest.parity
     facts = [
         ("bundle", str(path)),
         ("digest", digest_of(path) or "none (unpacked)"),
@@ -102,13 +101,18 @@ def summary(path: Path, manifest: Manifest) -> str:
         *(("input", tensor(each.model_dump())) for each in manifest.signature.inputs),
         *(("output", tensor(each.model_dump())) for each in manifest.signature.outputs),
         ("scan", manifest.scan.verdict),
-        (
-            "parity",
-            f"{'passed' if parity.passed else 'FAILED'} on {parity.samples} samples, agreement {parity.agreement:.4g}",
-        ),
-        ("", f"worst error {parity.max_abs_error:.3g}, relative {parity.max_rel_error:.3g}"),
+        *_parity(manifest),
     ]
     return facts_table(facts)
+
+
+def _parity(manifest: Manifest) -> list[tuple[str, str]]:
+    parity = manifest.parity
+    if not parity.samples:
+        return [("parity", "its weights are the model's own files, and its code answered a request")]
+    said = f"{'passed' if parity.passed else 'FAILED'} on {parity.samples} samples, agreement {parity.agreement:.4g}"
+    worst = f"worst error {parity.max_abs_error:.3g}, relative {parity.max_rel_error:.3g}"
+    return [("parity", said), ("", worst)]
 
 
 def facts_table(facts: Sequence[tuple[str, str]]) -> str:

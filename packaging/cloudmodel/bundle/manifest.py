@@ -33,7 +33,7 @@ TRUSTED = "trusted"
 
 class Parity(Frozen):
     """Same inputs, original against bundle: worst errors over all outputs and batch sizes, `agreement` of the top
-    answers."""
+    answers. With no samples the bundle's files are the model's own, and its code has answered a request."""
 
     samples: int
     max_abs_error: float

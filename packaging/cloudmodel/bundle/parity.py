@@ -31,6 +31,8 @@ ABSOLUTE, RELATIVE = 1e-5, 1e-4
 """An answer passes where |difference| <= ABSOLUTE + RELATIVE * |original|: the noise of another order of sums."""
 EXPORT_ABSOLUTE, EXPORT_RELATIVE = 1e-4, 1e-3
 """For a model that was exported; the first is a part of its largest answer (`formats.export` compares alike)."""
+HALF = 2e-2
+"""Both for a model of 16-bit numbers that an endpoint may compute on another processor."""
 TIMEOUT = 900  # seconds for loading and all samples
 
 SERVED = "cloudmodel.bundle.served:run"
@@ -73,17 +75,53 @@ def prove(
     return found, kept
 
 
+def tried(
+    asked: Asked, bundle: Path, *, large: int, half: bool, where: str, report: Report = silent
+) -> tuple[Parity, Golden | None]:
+    """A bundle whose `large` bytes of weights are the model's own files: its code answers the one request, and that is
+    the sample which is kept. Nothing is compared, for another process would read all the weights to say the same.
+
+    Raises GateNotMet where the code fails, or answers with another form than the signature's or with NaN.
+    """
+    import numpy as np
+
+    report(Progress("parity", 0, 1))
+    with tempfile.TemporaryDirectory(prefix="cloudmodel-parity-") as work:
+        (answer,) = _served(bundle, Path(work), asked, None, large)
+    report(Progress("parity", 1, 1))
+    for tensor in asked.signature.outputs:
+        array = answer.get(tensor.name)
+        fits = array is not None and str(array.dtype) == tensor.dtype and array.ndim == len(tensor.shape) and all(
+            isinstance(size, str) or size == found for size, found in zip(tensor.shape, array.shape, strict=True)
+        )  # fmt: skip
+        if array is None or not fits or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+            raise GateNotMet(
+                f"The bundle answers without {tensor.name} {tensor.dtype}{list(tensor.shape)} of finite numbers",
+                where=where,
+                hint="look at the weights: the model's own library answers so",
+            )
+    absolute, relative = (HALF, HALF) if half else (EXPORT_ABSOLUTE, EXPORT_RELATIVE)
+    kept = golden.keep(
+        bundle, asked.requests[0], answer, absolute=absolute * _largest([answer]), relative=relative, asked=None
+    )
+    return Parity(samples=0, max_abs_error=0.0, max_rel_error=0.0, agreement=1.0, passed=True), kept
+
+
 def tolerance(asked: Asked) -> tuple[float, float]:
     """What an exported model's answers may differ by, absolute and relative: another runtime sums in another order, and
     by more where the numbers are larger."""
+    return EXPORT_ABSOLUTE * _largest(asked.answers), EXPORT_RELATIVE
+
+
+def _largest(answers: Sequence[Arrays]) -> float:
     import numpy as np
 
     largest = 0.0
-    for answer in asked.answers:
+    for answer in answers:
         for array in answer.values():
             if array.dtype.kind == "f":
                 largest = max(largest, float(np.abs(array[np.isfinite(array)]).max(initial=0.0)))
-    return EXPORT_ABSOLUTE * (largest or 1.0), EXPORT_RELATIVE
+    return largest or 1.0
 
 
 def compare(
@@ -139,7 +177,7 @@ def _kind(array: NDArray[Any]) -> str:
     return "U" if array.dtype.kind == "O" else array.dtype.kind
 
 
-def _served(bundle: Path, work: Path, asked: Asked, container: Foreign | None) -> list[Arrays]:
+def _served(bundle: Path, work: Path, asked: Asked, container: Foreign | None, large: int = 0) -> list[Arrays]:
     """The answers of the bundle's own code, or of its container's emulation. Raises GateNotMet with its last line where
     it fails."""
     count = len(asked.requests)
@@ -148,9 +186,11 @@ def _served(bundle: Path, work: Path, asked: Asked, container: Foreign | None) -
         if container is not None:
             (work / f"request-{number}.json").write_bytes(container.body(request))
     function, job = (SERVED, {}) if container is None else (container.function, dict(container.job))
-    job |= {"bundle": str(bundle.resolve()), "count": count}
+    job |= {"bundle": str(bundle.resolve()), "count": count, "large": large}
+    memory = confined.memory_limit() + large  # what is mapped counts as data there
+    environment = {"CLOUDMODEL_THREADS": "1"}
     try:
-        confined.run(function, job, folder=work, seconds=TIMEOUT, environment={"CLOUDMODEL_THREADS": "1"})
+        confined.run(function, job, folder=work, seconds=TIMEOUT, memory=memory, environment=environment)
     except CloudmodelError as error:
         raise GateNotMet(f"The bundle's serving code failed: {error.message}", where=str(bundle)) from None
     if container is None:

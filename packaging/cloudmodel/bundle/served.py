@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from cloudmodel.core import pages
 from cloudmodel.core.progress import Report
 
 NPZ = "application/x-npz"
@@ -32,9 +33,12 @@ def run(job: Mapping[str, Any], report: Report) -> dict[str, Any]:
     sys.dont_write_bytecode = True  # the folder stays as it was written
     sys.path.insert(0, f"{job['bundle']}/code")
     code: Any = import_module("inference")
+    if job["large"]:
+        pages.watch(sys.modules["torch"], Path(job["bundle"]))
     model = code.model_fn(job["bundle"])
     for number in range(job["count"]):
         request = code.input_fn(Path(f"request-{number}.npz").read_bytes(), NPZ)
-        body, _ = code.output_fn(code.predict_fn(request, model), NPZ)
-        Path(f"answer-{number}.npz").write_bytes(body)
+        answer = code.output_fn(code.predict_fn(request, model), NPZ)
+        # AWS's Hugging Face container takes the body alone.
+        Path(f"answer-{number}.npz").write_bytes(answer[0] if isinstance(answer, tuple) else answer)
     return {}

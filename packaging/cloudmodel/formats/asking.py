@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[Any]]
 
+ALONE = 3
+"""Rows of a request that is the only one: of different lengths, where they are texts."""
+
 
 def ask(
     original: Original, signature: Signature, *, data: Arrays | None = None, where: str, report: Report = silent
@@ -58,6 +61,18 @@ def ask(
         where=where,
         hint="give real inputs as evaluate.data (npz), or fix its shapes with model.inputs",
     )
+
+
+def unasked(original: Original, signature: Signature, data: Arrays | None) -> Asked:
+    """One request, which nobody answered: to a model of which each answer reads all of a large file. Raises Unsupported
+    where neither rows nor the model tell what to ask."""
+    if data is not None:
+        request: Arrays = samples.rows(data, signature, ALONE, 0)
+    elif isinstance(original, Prepared):
+        request = original.request(ALONE)
+    else:
+        raise Unsupported("Nothing tells what to ask this model", hint="give real inputs as evaluate.data (npz)")
+    return Asked(signature, (request,), (), (samples.sizes_of(signature, request),))
 
 
 def remembers(original: Original, asked: Asked) -> bool:

@@ -42,11 +42,11 @@ class Opened:
 
 
 def open_model(
-    job: Job, work: Path, *, folder: Path | None, data: Path | None = None, seconds: float = SECONDS,
+    job: Job, work: Path, *, folder: Path | None, data: Path | None = None, large: int = 0, seconds: float = SECONDS,
     report: Report = silent,
 ) -> Opened:  # fmt: skip
     """Open, ask and export; `work` is a scratch folder of the caller's. `folder` is where `model.onnx` goes, None where
-    it is not wanted; `data` an npz file with real rows.
+    it is not wanted; `data` an npz file with real rows. A model of `large` mapped bytes is opened and not asked.
 
     Raises ProjectInvalid where a library is missing or the project contradicts the model, ModelUnreadable, Unsupported,
     ChildDied.
@@ -59,17 +59,20 @@ def open_model(
         "format": job.format,
         "path": None if job.path is None else str(job.path.resolve()),
         "trusted": job.trusted,
+        "own": job.own,
+        "large": large,
         "inputs": [tensor.model_dump(mode="json") for tensor in job.inputs],
         "source": None if job.source is None else [str(job.source.folder.resolve()), job.source.factory],
         "folder": None if folder is None else str(folder.resolve()),
         "data": None if data is None else str(data.resolve()),
     }
-    said = confined.run(FUNCTION, message, folder=work, seconds=seconds, report=report)
-    count = len(samples.BATCHES)
+    memory = confined.memory_limit() + large  # what is mapped counts as data there
+    said = confined.run(FUNCTION, message, folder=work, seconds=seconds, memory=memory, report=report)
+    count = len(said["sizes"])
     asked = Asked(
         signature=Signature.model_validate(said["signature"]),
         requests=[samples.read_npz(work / f"request-{number}.npz") for number in range(count)],
-        answers=[samples.read_npz(work / f"answer-{number}.npz") for number in range(count)],
+        answers=[] if large else [samples.read_npz(work / f"answer-{number}.npz") for number in range(count)],
         sizes=said["sizes"],
     )
     exported = None
@@ -94,7 +97,7 @@ def export(job: Job, folder: Path, *, seconds: float = SECONDS, report: Report =
 
 def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """The child's part of `open_model`; its working folder is `work`."""
-    from cloudmodel.formats.asking import ask, remembers
+    from cloudmodel.formats.asking import ask, remembers, unasked
     from cloudmodel.formats.original import Prepared, open_original
 
     job = _job(message)
@@ -102,10 +105,13 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
     original = open_original(job)
     signature = narrow(original.signature, job.inputs)
     data = samples.load(Path(message["data"]), signature) if message["data"] else None
-    asked = ask(original, signature, data=data, where=where, report=report)
-    for number, (request, answer) in enumerate(zip(asked.requests, asked.answers, strict=True)):
-        samples.write_npz(Path(f"request-{number}.npz"), samples.plain(request))
-        samples.write_npz(Path(f"answer-{number}.npz"), samples.plain(answer))
+    if message["large"]:
+        asked = unasked(original, signature, data)
+    else:
+        asked = ask(original, signature, data=data, where=where, report=report)
+    for what, every in (("request", asked.requests), ("answer", asked.answers)):
+        for number, arrays in enumerate(every):
+            samples.write_npz(Path(f"{what}-{number}.npz"), samples.plain(arrays))
     if isinstance(original, Prepared):
         preprocess.write(original.preprocess(), Path.cwd())
     said: dict[str, Any] = {
@@ -115,6 +121,8 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "exported": None,
         "reason": "",
     }
+    if message["large"]:
+        return said
     if job.format != ONNX and remembers(original, asked):
         raise Unsupported(
             "The model answers the same request otherwise the second time: it keeps a state, or it is random",
@@ -157,4 +165,5 @@ def _job(message: Mapping[str, Any]) -> Job:
         inputs=tuple(Tensor.model_validate(each) for each in inputs),
         source=None if source is None else Source(folder=Path(source[0]), factory=source[1], weights=path),
         trusted=message["trusted"],
+        own=message["own"],
     )

@@ -37,19 +37,20 @@ if TYPE_CHECKING:
 class Job:
     """What is opened: `path` is the scanned copy; for a factory, of its weights (None where it has none). `inputs` is
     what the project says of the inputs (`model.inputs`), needed where the file does not say. `trusted`: its user knows
-    what code it runs, the scan does not."""
+    what code it runs, the scan does not. `own`: it stays what it is, and is opened as its own runtime opens it."""
 
     format: str
     path: Path | None
     inputs: tuple[Tensor, ...] = ()
     source: Source | None = None
     trusted: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True)
 class Asked:
     """Requests that the model answers, one for each of `samples.BATCHES`, its answers, the sizes that open dimensions
-    had; `signature` is complete."""
+    had; `signature` is complete. Of a large model that stays what it is there is one request, without an answer."""
 
     signature: Signature
     requests: Sequence[Arrays]
@@ -111,13 +112,15 @@ class Keeps(Protocol):
 @dataclass(frozen=True)
 class Format:
     """`module` has `open_model`; `kinds` are the words of `formats.detect` and the scanner for its files, none for a
-    format that is a folder; `extra` of this package brings its runtime. `keeps` is the format in which a model is kept
-    that does not become ONNX, where its own file will not do: its Original `Keeps` then."""
+    format that is a folder; `extra` of this package brings its runtime. `mapped` are the files of weights that its
+    runtime maps: a model whose weights are large stays what it is. `keeps` is the format in which a model is kept that
+    does not become ONNX, where its own file will not do: its Original `Keeps` then."""
 
     module: str
     kinds: tuple[str, ...] = ()
     extra: str | None = None
     keeps: str | None = None
+    mapped: str | None = None
 
     def kept(self, format: str) -> str:
         """The format of the files that a layout of the model's own runtime gets."""
@@ -139,7 +142,7 @@ FORMATS: Mapping[str, Format] = {
     "sklearn": Format(
         "cloudmodel.formats.sklearn.original", kinds=("joblib", "pickle", "skops"), extra="sklearn", keeps="sklearn"
     ),
-    "huggingface": Format("cloudmodel.formats.huggingface.original", extra="huggingface"),
+    "huggingface": Format("cloudmodel.formats.huggingface.original", extra="huggingface", mapped="*.safetensors"),
 }
 """By the words of `model.format` in cloudmodel.yaml."""
 

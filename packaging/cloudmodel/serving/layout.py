@@ -16,13 +16,15 @@ ONNX = "onnx"
 class Content:
     """What a layout is written around. `name` is the project's. `format` is that of the model's files: `onnx` where it
     was exported. `model` is the file or folder itself: for ONNX `model.onnx`, in the bundle's folder already; else the
-    scanned copy outside of it, which the writer may move. `signature` is complete."""
+    scanned copy outside of it, which the writer may move. `signature` is complete. `head` is what a
+    model of transformers is asked for (`runtime/heads.py`)."""
 
     name: str
     format: str
     model: Path
     signature: Signature
     task: str | None = None
+    head: Mapping[str, Any] | None = None
 
     @property
     def batch(self) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmodel.bundle import archive, parity
+from cloudmodel.bundle import store as stores
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import TRUSTED, Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
@@ -35,7 +36,11 @@ LABELS_FILE = "labels.txt"
 MODEL = "model"
 """The folder of the copy that is opened."""
 MAX_LABELS = 16 << 20
-CODE_OF_OURS = "onnxruntime"
+STAYS = (
+    "its weights take {size:.1f} GiB, and from 2 GiB on they stay in their own files: an export holds them in memory"
+)
+PREPARING = ("onnxruntime", "huggingface")
+"""The layouts whose code of ours runs before the model, too."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +127,22 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     excused = choose.excused(copy, trusted, digests) if verdict.verdict != "clean" else []
     report(Progress("load", note=found.title))
     wanted = next((name for name in able if ONNX in target.LAYOUTS[name].takes), None)
+    stays = next((name for name in able if own_format in target.LAYOUTS[name].takes), None)
+    large = _mapped(copy) if stays and (wanted is None or source.layout == target.AUTO) else 0
+    wanted = None if large else wanted
     opened = opening.open_model(
-        Job(copy.format, copy.path, as_tensors(source.inputs), copy.source, trusted=bool(excused)),
+        Job(
+            copy.format, copy.path, as_tensors(source.inputs), copy.source, trusted=bool(excused),
+            own=not is_onnx and wanted is None,
+        ),
         work / "opened",
         folder=None if is_onnx or wanted is None else folder,
         data=source.samples,
+        large=large,
         report=report,
-    )
+    )  # fmt: skip
     ready = is_onnx or opened.exported is not None
-    layout = wanted if ready else next((name for name in able if own_format in target.LAYOUTS[name].takes), None)
+    layout = wanted if ready else stays
     if layout is None:
         raise Unsupported(
             f"The model cannot become ONNX, and no layout serves a {found.format} model itself: {opened.reason}",
@@ -144,19 +156,27 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         scan.require_clean(scan.scan(model))
     elif opened.kept is not None and verdict.verdict == "clean":
         choose.judge(Found(own_format, model))
-    content = Content(source.name, ONNX if ready else own_format, model, opened.asked.signature, source.task)
+    content = Content(
+        source.name, ONNX if ready else own_format, model, opened.asked.signature, source.task,
+        None if ready else opened.facts.get("head"),
+    )  # fmt: skip
     prepares = _prepare(source, opened, folder, layout)
     target.LAYOUTS[layout].write(folder, content)
     brought = wheels.bring(folder, layout, report) if source.wheels else ()
     labels = _copy_labels(source.labels, folder) or _own_labels(opened.facts.get("labels"), folder)
-    proven, golden = parity.prove(
-        opened.asked,
-        folder,
-        exported=opened.exported is not None,
-        where=str(copy.path or copy.title),
-        container=answering.foreign(layout, source.name, opened.asked.signature),
-        report=report,
-    )
+    where = str(copy.path or copy.title)
+    if large:
+        half = opened.facts.get("dtype") != "float32"
+        proven, golden = parity.tried(opened.asked, folder, large=large, half=half, where=where, report=report)
+    else:
+        proven, golden = parity.prove(
+            opened.asked,
+            folder,
+            exported=opened.exported is not None,
+            where=where,
+            container=answering.foreign(layout, source.name, opened.asked.signature),
+            report=report,
+        )
     manifest = Manifest(
         name=source.name,
         task=source.task,
@@ -171,7 +191,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         provenance=Provenance(source=found.title, source_sha256=digest),
         versions=versions(),
         metadata={
-            **_facts(opened, found.format),
+            **_facts(opened, found.format, large),
             **({TRUSTED: excused} if excused else {}),
             **({wheels.WHEELS: [each.model_dump() for each in brought]} if brought else {}),
             **prepares,
@@ -186,7 +206,7 @@ def _prepare(source: ModelSource, opened: Opened, folder: Path, layout: str) -> 
 
     Raises ProjectInvalid where it does not fit the model, Unsupported for a layout without code of ours.
     """
-    if layout != CODE_OF_OURS:
+    if layout not in PREPARING:
         if source.preprocess is not None:
             raise Unsupported(f"The layout {layout} runs no code before its model", where="model.preprocess")
         return {}
@@ -200,13 +220,22 @@ def _prepare(source: ModelSource, opened: Opened, folder: Path, layout: str) -> 
     return {"preprocess": json.loads((folder / preprocess.FOLDER / preprocess.FILE).read_text(encoding="utf-8"))}
 
 
-def _facts(opened: Opened, format: str) -> dict[str, Any]:
+def _mapped(copy: Found) -> int:
+    """The bytes of weights that a model's own runtime maps, where they are large; else 0."""
+    pattern = FORMATS[copy.format].mapped
+    if pattern is None or copy.path is None:
+        return 0
+    size = sum(path.stat().st_size for path in copy.path.rglob(pattern))
+    return size if size > stores.LARGE else 0
+
+
+def _facts(opened: Opened, format: str, large: int) -> dict[str, Any]:
     """What the manifest keeps beyond its own fields: of an ONNX model its facts as they are, of every other one how it
     became ONNX, or why it did not."""
     sizes = dict(opened.asked.sizes[0])
     if format == ONNX:
         return {**opened.facts, "sizes": sizes}
-    export: dict[str, Any] = {"reason": opened.reason}
+    export: dict[str, Any] = {"reason": STAYS.format(size=large / (1 << 30)) if large else opened.reason}
     if (written := opened.exported) is not None:
         export = {"exporter": written.exporter, "reason": written.reason, "worst": written.worst}
     return {"original": opened.facts, "export": export, "sizes": sizes}

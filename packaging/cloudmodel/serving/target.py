@@ -8,6 +8,8 @@ from cloudmodel.core.errors import Unsupported
 from cloudmodel.serving import huggingface, onnxruntime, pytorch, sklearn, tfserving, torchserve, triton
 from cloudmodel.serving.layout import ONNX, Layout
 
+AUTO = "auto"
+
 LAYOUTS: Mapping[str, Layout] = {
     "onnxruntime": Layout(onnxruntime.write),
     "pytorch": Layout(pytorch.write, ("torchscript", "torch-export")),
@@ -24,7 +26,7 @@ def choose(layout: str, format: str) -> tuple[str, ...]:
     """The layouts that a model of `format` may get, the best first: ONNX Runtime's for whatever can become ONNX, else
     its own runtime's. Raises Unsupported."""
     able = tuple(name for name, each in LAYOUTS.items() if ONNX in each.takes or format in each.takes)
-    chosen = able if layout == "auto" else tuple(name for name in able if name == layout)
+    chosen = able if layout == AUTO else tuple(name for name in able if name == layout)
     if not chosen:
         takes = f", which is for {' and '.join(LAYOUTS[layout].takes)}" if layout in LAYOUTS else ""
         raise Unsupported(

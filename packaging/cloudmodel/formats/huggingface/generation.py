@@ -75,7 +75,8 @@ class Generator:
             inputs=tuple(Tensor(name=name, dtype="int64", shape=shape) for name in names),
             outputs=(Tensor(name=TOKENS, dtype="int64", shape=("batch", "generated")),),
         )
-        self.facts = {**facts, "decoding": "greedy", "max_new_tokens": self._new}
+        head = {**facts["head"], "kind": "tokens", "max_new_tokens": self._new}
+        self.facts = {**facts, "decoding": "greedy", "max_new_tokens": self._new, "head": head}
 
     def answer(self, request: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The tokens, with the one that begins and those that fill up. Raises StepFailed."""

@@ -20,13 +20,15 @@ POOLINGS = {
 
 
 class Head(torch.nn.Module):  # type: ignore[misc]
-    """The model under the names of its inputs, with one tensor as the answer; `output` describes that."""
+    """The model under the names of its inputs, with one tensor as the answer: `output` describes it, and `document` is
+    what the code of a bundle must know to give the same (`serving/runtime/heads.py`)."""
 
     def __init__(self, model: Any, names: tuple[str, ...], output: Tensor) -> None:
         super().__init__()
         self.model = model
         self.names = names
         self.output = output
+        self.document: dict[str, Any] = {"kind": "logits"}
 
     def forward(self, *tensors: Any) -> Any:
         """The logits."""
@@ -40,6 +42,7 @@ class Embedding(Head):
         super().__init__(model, names, output)
         self.pooling = pooling
         self.normalize = normalize
+        self.document = {"kind": "embedding", "pooling": pooling, "normalize": normalize}
 
     def forward(self, *tensors: Any) -> Any:
         """The embedding, [batch, hidden]."""
@@ -70,8 +73,9 @@ def head(model: Any, architecture: str, names: tuple[str, ...], folder: Path) ->
     raise Unsupported(
         f"{architecture} is not served yet",
         where=str(folder / "config.json"),
-        hint="...ForSequenceClassification, ...ForTokenClassification, a bare encoder (...Model), or a model that "
-        "translates or summarizes (...ForConditionalGeneration, MarianMTModel)",
+        hint="...ForSequenceClassification, ...ForTokenClassification, a bare encoder (...Model), a model that goes "
+        "on with a text (...ForCausalLM), or one that translates or summarizes (...ForConditionalGeneration, "
+        "MarianMTModel)",
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cloudmodel.core.errors import ModelUnreadable, Unsupported
 from cloudmodel.formats.huggingface import generation
+from cloudmodel.formats.huggingface.continuation import Continuation
 from cloudmodel.formats.huggingface.heads import Head, head
 from cloudmodel.formats.huggingface.tokens import SAMPLES, Tokens
 from cloudmodel.formats.model import Signature, Tensor
@@ -27,6 +28,10 @@ from cloudmodel.formats.pytorch import export, modules
 from cloudmodel.formats.pytorch.original import settle
 
 SEQUENCE = "sequence"
+CONTINUE = ("ForCausalLM", "LMHeadModel")
+EXPORTED = {"dtype": torch.float32, "attn_implementation": "eager"}
+"""How a model is opened that may become ONNX; one that stays what it is, as the code of its bundle opens it."""
+OWN = {"dtype": "auto"}
 
 
 class TextModel:
@@ -67,20 +72,27 @@ def request(tokens: Tokens, batch: int, names: tuple[str, ...]) -> dict[str, NDA
 
 
 def open_model(job: Job) -> Original:
-    """Load config, tokenizer and weights. Raises ModelUnreadable, Unsupported."""
+    """Load config, tokenizer and weights, which stay mapped where they are as the job asks for them. Raises
+    ModelUnreadable, Unsupported."""
     assert job.path is not None
     settle()
     architecture, kind = _architecture(job.path)
-    model = _load(job.path, kind)
+    goes_on = architecture.endswith(CONTINUE)
+    own = job.own or goes_on
+    model = _load(job.path, kind, OWN if own else EXPORTED)
     config = model.config
     tokens = Tokens(job.path, getattr(config, "max_position_embeddings", None))
-    facts = {
+    facts: dict[str, Any] = {
         "architecture": architecture,
         "parameters": modules.parameters(model),
         "transformers": transformers.__version__,
         "torch": str(torch.__version__),
         "max_length": tokens.limit,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "head": {"dtype": "auto" if own else "float32"},
     }
+    if goes_on:
+        return Continuation(model, tokens, facts)
     names = tokens.names(set(inspect.signature(model.forward).parameters))
     if getattr(config, "is_encoder_decoder", False) and hasattr(model, "get_encoder") and model.can_generate():
         names = tuple(name for name in names if name != "token_type_ids")
@@ -90,6 +102,7 @@ def open_model(job: Job) -> Original:
     labels = [str(named[place]) for place in sorted(named)] if found.output.name == "logits" else []
     if labels:
         facts["labels"] = labels
+    facts["head"] |= found.document
     return TextModel(found, tokens, facts, labels if _one_of_many(config, found.output) else ())
 
 
@@ -121,13 +134,10 @@ def _architecture(folder: Path) -> tuple[str, Any]:
     return architecture, kind
 
 
-def _load(folder: Path, kind: Any) -> Any:
+def _load(folder: Path, kind: Any, how: Mapping[str, Any]) -> Any:
     """The model with all its weights: transformers would make up those that are missing."""
     try:
-        model, said = kind.from_pretrained(
-            str(folder), local_files_only=True, dtype=torch.float32, attn_implementation="eager",
-            output_loading_info=True,
-        )  # fmt: skip
+        model, said = kind.from_pretrained(str(folder), local_files_only=True, output_loading_info=True, **how)
     except Exception as error:  # every architecture fails in its own way
         raise ModelUnreadable(
             f"transformers cannot load it: {modules.line(error)}", where=str(folder), hint="save the folder again"

@@ -56,6 +56,11 @@ class Tokens:
         self.limit = min((int(each) for each in lengths if each and each < LARGEST), default=512)
         self.pad = self._own.pad_token_id or 0
 
+    def fill_left(self, *, room: int) -> None:
+        """Fill up before the text, and leave `room` for as many tokens behind it."""
+        self._own.padding_side = "left"
+        self.limit = max(1, self.limit - room)
+
     def names(self, accepted: set[str]) -> tuple[str, ...]:
         """The model's inputs that the tokenizer makes, in the usual order."""
         made = set(self._own.model_input_names)

@@ -30,9 +30,11 @@ class Runnable(Protocol):
 def rows_are_independent(model: Runnable, zeros: Mapping[str, Array]) -> bool:
     """Whether a row of ones and a row of zeros are answered beside each other as they are alone.
 
-    False where an input's first dimension is a number, where they begin with different symbols, and where the model
-    refuses such rows.
+    False where an input's first dimension is a number, where they begin with different symbols, where the model refuses
+    such rows, and where it writes behind texts: one that has ended waits for the longest.
     """
+    if getattr(model, "writes", False):
+        return False
     leading = {spec.shape[0] if spec.shape else 0 for spec in model.inputs}
     if len(leading) != 1 or not isinstance(leading.pop(), str):
         return False

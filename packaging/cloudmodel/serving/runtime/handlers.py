@@ -14,7 +14,7 @@ from typing import Any
 
 from .answers import Prediction, encode
 from .batching import run_together
-from .preprocessing import arrays, finished
+from .preprocessing import arrays, finished, prepares
 from .requests import Request, parse
 from .tensors import Array
 from .warming import warm_up
@@ -32,7 +32,8 @@ def input_fn(data: bytes | bytearray | str, content_type: str | None) -> Request
 
 def predict_fn(data: Request, model: Any) -> Prediction:
     """Bring the values into the model's form and run it; status 400 on the exception where they do not fit."""
-    return _prediction(data, model.run(arrays(data, model)), model)
+    answer = model.write if getattr(model, "writes", False) and prepares(data, model) else model.run
+    return _prediction(data, answer(arrays(data, model)), model)
 
 
 def predict_many_fn(requests: Sequence[Request], model: Any) -> list[Prediction | Exception]:

@@ -42,15 +42,20 @@ def load(model_dir: str) -> Preprocessing | None:
     return found
 
 
+def prepares(request: Request, model: Any) -> bool:
+    """Whether a model's own preprocessing is for this request."""
+    own: Preprocessing | None = getattr(model, "preprocessing", None)
+    return own is not None and own.takes(request)
+
+
 def arrays(request: Request, model: Any) -> dict[str, Array]:
     """The inputs of a model, prepared where it prepares them. Raises RequestRefused."""
-    own: Preprocessing | None = getattr(model, "preprocessing", None)
-    if own is not None and own.takes(request):
-        return own.arrays(request, model.inputs)
-    return requests.arrays(request, model.inputs)
+    prepared: dict[str, Array] = (model.preprocessing if prepares(request, model) else requests).arrays(
+        request, model.inputs
+    )
+    return prepared
 
 
 def finished(request: Request, outputs: Mapping[str, Array], model: Any) -> Mapping[str, Array]:
     """The outputs as the client of this request gets them."""
-    own: Preprocessing | None = getattr(model, "preprocessing", None)
-    return own.finish(outputs) if own is not None and own.takes(request) else outputs
+    return model.preprocessing.finish(outputs) if prepares(request, model) else outputs
