@@ -17,7 +17,7 @@ from cloudmodel.core.errors import Cancelled, OperationFailed, StackLocked, Stat
 from cloudmodel.core.resource import DiffKind
 from cloudmodel.deploy.engines import Options, Update
 from cloudmodel.deploy.outcome import Outcome
-from cloudmodel.engine.lock import Owner
+from cloudmodel.engine.holder import Owner
 from cloudmodel.engine.step import Change, Diagnostic, Events, Op, Phase, Step, StepEvent
 
 ROOT = "urn:pulumi:local::digits"

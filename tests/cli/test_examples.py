@@ -14,7 +14,7 @@ import pytest
 
 from cloudmodel.cli import main
 from cloudmodel.cli.examples import EXAMPLES, NOT_OFFLINE
-from cloudmodel.engine.lock import me
+from cloudmodel.engine.holder import me
 from shell import Shell, lines_until
 from terminal import Terminal
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import time
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from cloud import EXPIRED, ONE_OF_EACH, Cloud, order_faults
-from cloudmodel.engine.lock import me
+from cloudmodel.engine.holder import me
 from cloudmodel.localaws.server import status as local_status
 from shell import Shell
 from traffic import revise
@@ -131,15 +132,20 @@ def test_a_rollback_needs_no_program_and_is_a_revision_itself(stack: Shell) -> N
     program = (stack.folder / "__main__.py").read_text()
     (stack.folder / "__main__.py").unlink()
     lock = stack.folder / ".cloudmodel/stacks/local/lock"
-    # A job of another machine that nobody can see from here: --yes is no word about it, its name is.
+    # A job of another machine, which a sign of life tells from one that was killed: --yes never breaks a live one's.
     job = replace(me(7, "up"), host="runner-41", owner="ci")
     assert job.host != socket.gethostname()
     lock.write_text(json.dumps(asdict(job)))
     refused = stack.json("rollback", "--yes", code=16)
     assert "up by ci on runner-41 (pid" in refused["message"] and ", for " in refused["message"]
-    assert f"cloudmodel state unlock --stack local --id {job.id}" in refused["hint"]
-    # After seven hours no job has credentials any more.
-    lock.write_text(json.dumps(asdict(replace(job, time=(datetime.now(UTC) - timedelta(hours=7)).isoformat()))))
+    assert refused["hint"].startswith("wait for it; it is over after 5 min without a sign of life")
+    # A version that gave none has to be named, unless no job's credentials last as long.
+    lock.write_text(json.dumps(asdict(replace(job, beats=False))))
+    named = f"cloudmodel state unlock --stack local --id {job.id}"
+    assert named in stack.json("rollback", "--yes", code=16)["hint"]
+    lock.write_text(json.dumps(asdict(job)))
+    killed = time.time() - 400
+    os.utime(lock, (killed, killed))
     assert b"no terminal" in stack.run("rollback").stderr
 
     pipeline = {
@@ -148,7 +154,7 @@ def test_a_rollback_needs_no_program_and_is_a_revision_itself(stack: Shell) -> N
     }  # fmt: skip
     done = Shell(stack.folder, stack.environment | pipeline).run("rollback", "--yes", "--json", "-m", "bad answers")
     assert done.returncode == 0, done.stderr.decode()
-    assert "ci on runner-41" in done.stderr.decode()
+    assert "ci on runner-41" in done.stderr.decode() and "last sign of life 6 min ago" in done.stderr.decode()
     document = json.loads(done.stdout)
     assert document["calls"] == [
         "s3 PutObject", "sagemaker CreateModel", "sagemaker CreateEndpointConfig", "sagemaker UpdateEndpoint",

@@ -14,7 +14,7 @@ import pytest
 
 from cloud import Cloud, order_faults
 from cloudmodel.deploy.official.plugin import write_launcher
-from cloudmodel.engine.lock import me
+from cloudmodel.engine.holder import me
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.program.aws.local import LOCAL_URL

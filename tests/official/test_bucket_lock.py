@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -15,8 +16,12 @@ import pytest
 
 from cloud import Cloud, order_faults
 from cloudmodel.core.errors import CredentialsMissing, StackLocked, UsageError
-from cloudmodel.deploy.official.bucket import BackendBucket, BucketLock
-from cloudmodel.engine.lock import me
+from cloudmodel.deploy.official.bucket import BackendBucket
+from cloudmodel.deploy.official.bucket_lock import BucketLock
+from cloudmodel.deploy.official.unfinished import FilePlace, Unfinished
+from cloudmodel.engine.holder import me
+from cloudmodel.engine.secrets import Secrets, passphrase_source
+from cloudmodel.engine.state import State
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import Running
 
@@ -42,12 +47,14 @@ def s3(running: Running, monkeypatch: pytest.MonkeyPatch) -> Any:
     order_faults(running)
 
 
-def lock(running: Running, bucket: str = "state", **query: str) -> BucketLock:
+def lock(running: Running, bucket: str = "state", later: float = 0) -> BucketLock:
+    """The lock as it is seen `later` by S3's clock."""
     url = running.endpoint_url.removeprefix("http://")
     return BucketLock(
         BackendBucket(f"s3://{bucket}/team?endpoint={url}&disableSSL=true&s3ForcePathStyle=true&region=us-east-1"),
         "digits",
         "prod",
+        lambda answer: answer["LastModified"] + timedelta(seconds=later),
     )
 
 
@@ -112,12 +119,44 @@ def test_what_a_dead_process_of_this_machine_left_is_taken_over_and_another_mach
     assert "took over" in taken.acquire("up")
     taken.release()
     s3.put_object(Bucket="state", Key=KEY, Body=json.dumps(asdict(replace(dead, host="build-7"))))
-    with pytest.raises(StackLocked, match="build-7"):
-        lock(running).acquire("up")
+    for later, alive, told in ((240, True, "wait for it; if it is gone"), (301, False, "that run is over")):
+        with pytest.raises(StackLocked, match=r"build-7.* last sign of life") as refused:
+            lock(running, later=later).acquire("up")
+        assert str(refused.value.hint).startswith(told)
+        holder = lock(running, later=later).owner()
+        assert holder and (holder.lives, holder.over) == (alive, not alive)
     s3.put_object(Bucket="state", Key=KEY, Body=b"not JSON")
     with pytest.raises(StackLocked, match="unreadable"):
         lock(running).acquire("up")
     lock(running).unlock("unreadable")
+
+
+def test_a_holder_renews_its_own_lock_and_learns_that_it_was_broken(running: Running, s3: Any) -> None:
+    mine = lock(running)
+    mine.acquire("up")
+    mine.renew()
+    mine.require()
+    holder = BucketLock(lock(running)._bucket, "digits", "prod").owner()  # by the time of S3's own answer
+    assert holder and holder.silent is not None and holder.silent < 60
+    lock(running).unlock(holder.id)
+    for ask in (mine.renew, mine.require):
+        with pytest.raises(StackLocked, match="broken"):
+            ask()
+    assert lock(running).owner() is None
+
+
+def test_what_a_rollback_records_is_written_under_its_lock_only(running: Running, s3: Any, tmp_path: Path) -> None:
+    mine, place = lock(running), FilePlace(tmp_path / "rollback.json")
+    mine.acquire("rollback")
+    record = Unfinished(place, "digits", "prod", Secrets(passphrase_source(None, {})), mine.require)
+    state = State("digits", "prod")
+    record.hand_over(state, state)
+    kept = place.read()
+    assert kept
+    lock(running).unlock(json.loads(s3.get_object(Bucket="state", Key=KEY)["Body"].read())["id"])
+    with pytest.raises(StackLocked, match="broken"):
+        record.hand_over(replace(state, metadata={"another": 1}), state)
+    assert place.read() == kept
 
 
 def test_a_bucket_that_is_not_there_or_refuses_is_said(running: Running, s3: Any, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from cloudmodel.core.errors import (
 )
 from cloudmodel.deploy.official import recorded
 from cloudmodel.deploy.official.plugin import write_launcher
-from cloudmodel.engine.lock import me
+from cloudmodel.engine.holder import me
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.program.aws.local import LOCAL_URL
@@ -39,8 +39,8 @@ STACK = {
     "cloudmodel:target": "aws", "aws:region": "us-east-1", "aws:allowedAccountIds": [ACCOUNT],
     "cloudmodel:existing": {"image": IMAGE},
 }  # fmt: skip
-DEAD = replace(me(7, "up"), host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
-"""A job of another machine, which no credentials outlast."""
+DEAD = replace(me(7, "up"), host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00", beats=False)
+"""A job of another machine and of an earlier version, which no credentials outlast."""
 PIPELINE = {
     "GITHUB_ACTOR": "anna", "GITHUB_SERVER_URL": "https://ci.example", "GITHUB_REPOSITORY": "a/b",
     "GITHUB_RUN_ID": "9", "GITHUB_SHA": "1f" * 20,

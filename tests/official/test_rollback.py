@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from cloud import Cloud, order_faults
-from cloudmodel.engine.lock import StackLock, me
+from cloudmodel.engine.holder import me
+from cloudmodel.engine.lock import StackLock
 from cloudmodel.localaws.server import status
 from shell import Shell, lines_until
 
 pytestmark = pytest.mark.official_engine
 
-DEAD = replace(me(7, "up"), host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
-"""A job of another machine, which no credentials outlast."""
+DEAD = replace(me(7, "up"), host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00", beats=False)
+"""A job of another machine and of an earlier version, which no credentials outlast."""
 CHANGES = ("CreateLogGroup", "PutRetentionPolicy", "DeleteLogGroup", "TagResource", "UntagResource")
 LOGS = """
 import pulumi

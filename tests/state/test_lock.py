@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import stat
+import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +20,7 @@ import states
 from cloudmodel.core.errors import StackLocked, UsageError
 from cloudmodel.engine.backend import StackFolder
 from cloudmodel.engine.lock import StackLock
+from cloudmodel.engine.pulse import Pulse
 
 FORK = multiprocessing.get_context("fork")
 Open = Callable[..., StackFolder]
@@ -132,14 +135,63 @@ def test_a_pid_that_another_process_has_now_is_not_the_holder(lock: StackLock, t
 
 
 @pytest.mark.parametrize("field", ["host", "namespace"])
-def test_a_dead_pid_elsewhere_cannot_be_judged_from_here(lock: StackLock, tmp_path: Path, field: str) -> None:
+def test_a_run_elsewhere_is_judged_by_its_last_sign_of_life(lock: StackLock, tmp_path: Path, field: str) -> None:
+    now = time.time()
+    other = StackLock(tmp_path / "dev", "dev", lambda: now)
     lock.acquire("up")
     change(lock, tmp_path, born="another-boot:1", **{field: "elsewhere"})
-    other = StackLock(tmp_path / "dev", "dev")
-    with pytest.raises(StackLocked):
+
+    def seen(after: float) -> tuple[bool, bool]:
+        nonlocal now
+        now += after
+        holder = other.owner()
+        assert holder
+        return holder.lives, holder.over
+
+    assert seen(250) == (True, False)
+    with pytest.raises(StackLocked, match="last sign of life 4 min ago") as refused:
         other.acquire("up")
+    assert str(refused.value.hint).startswith("wait for it; if it is gone: ")
+    assert seen(120) == (False, True)
+    with pytest.raises(StackLocked) as refused:
+        other.acquire("up")
+    assert str(refused.value.hint).startswith("that run is over: ")
+    # An earlier version gives no sign: nothing can be said.
+    change(lock, tmp_path, beats=False)
+    assert seen(1e6) == (False, False)
     assert other.unlock(lock.id).id == lock.id
     assert other.acquire("up") == ""
+
+
+def test_a_sign_of_life_is_of_its_own_lock_only(tmp_path: Path) -> None:
+    now = time.time()
+    mine = StackLock(tmp_path / "dev", "dev", lambda: now)
+    mine.acquire("up")
+    now += 3600
+    mine.renew()
+    holder = mine.owner()
+    assert holder and holder.silent is not None and holder.silent < 1
+    StackLock(tmp_path / "dev", "dev").unlock(mine.id)
+    with pytest.raises(StackLocked, match="broken"):
+        mine.renew()
+
+
+def test_a_pulse_outlasts_a_store_that_is_away_and_ends_with_the_lock() -> None:
+    outcomes = iter([None, OSError("away"), None, StackLocked("broken")])
+    waited: list[float] = []
+    lost = threading.Event()
+
+    def renew() -> None:
+        if failed := next(outcomes):
+            raise failed
+
+    def a_minute_later(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    Pulse(renew, lost.set, a_minute_later)
+    assert lost.wait(30)
+    assert waited == [60.0] * 4
 
 
 def test_unlocking_takes_the_id_of_the_lock_that_is_there(lock: StackLock, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -18,7 +19,7 @@ import yaml
 
 from cloud import EXPIRED, Cloud, order_faults
 from cloudmodel.bundle.store import FolderStore
-from cloudmodel.engine.lock import me
+from cloudmodel.engine.holder import me
 from cloudmodel.engine.secrets import Passphrase, Secrets
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import Running
@@ -116,6 +117,8 @@ def stuck_lock(shop: Shop) -> Iterator[None]:
     job.communicate()
     dead = replace(me(7, "up"), id=LOCK, host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
     (shop.state / "lock").write_text(json.dumps(asdict(dead)))
+    killed = time.time() - 400
+    os.utime(shop.state / "lock", (killed, killed))
     yield
     yield
     assert not (shop.state / "lock").exists()

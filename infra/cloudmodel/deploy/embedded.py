@@ -34,8 +34,8 @@ from cloudmodel.deploy.surroundings import (
 )
 from cloudmodel.engine import run as engine
 from cloudmodel.engine.backend import StackFolder
+from cloudmodel.engine.holder import Owner
 from cloudmodel.engine.journal import Journal
-from cloudmodel.engine.lock import Owner
 from cloudmodel.engine.normal import canonical
 from cloudmodel.engine.recorder import MemoryRecorder
 from cloudmodel.engine.secrets import Secrets, passphrase_source

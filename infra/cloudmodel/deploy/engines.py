@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from cloudmodel.deploy.landed import Untrue
 from cloudmodel.deploy.outcome import Outcome
 from cloudmodel.deploy.rebuild import Rebuilt
-from cloudmodel.engine.lock import Owner
+from cloudmodel.engine.holder import Owner
 from cloudmodel.engine.step import Events
 
 EMBEDDED = "embedded"

@@ -28,8 +28,9 @@ from cloudmodel.core.errors import Cancelled, CloudmodelError, SaveFailed, Stale
 from cloudmodel.core.files import private_folder, sync_folder, write_bytes
 from cloudmodel.core.naming import STACK_NAME
 from cloudmodel.engine import checkpoint, history, integrity
+from cloudmodel.engine.holder import Owner
 from cloudmodel.engine.journal import Journal, Replayed, replay
-from cloudmodel.engine.lock import Owner, StackLock
+from cloudmodel.engine.lock import StackLock
 from cloudmodel.engine.normal import canonical, equal
 from cloudmodel.engine.revisions import Revisions
 from cloudmodel.engine.secrets import Secrets

@@ -66,28 +66,30 @@ def command(
 def _free(opened: OpenStack, *, yes: bool) -> None:
     """Break the lock of a run that is over. Raises StackLocked where it may live, or where nobody said --yes.
 
-    It is over where its process has ended, or where it is older than the credentials of any job: bootstrap's role ends
-    them, and no stack's settings let an apply last as long.
+    It is over where its process has ended, or where it gave no sign of life for as long as one that runs never does.
+    The lock of a version that gave none: where it is older than the credentials of any job.
     """
     from cloudmodel.cli.output import note
     from cloudmodel.core.errors import StackLocked
-    from cloudmodel.engine.lock import has_ended
+    from cloudmodel.engine.pulse import SILENT
     from cloudmodel.operate.bootstrap.goals import APPLY_SECONDS
 
     holder = opened.engine.holder()
     if holder is None:
         return
-    over = has_ended(holder) or (holder.held or 0) > APPLY_SECONDS
+    over = holder.over or (not holder.beats and (holder.held or 0) > APPLY_SECONDS)
     if not over or not yes:
-        named = f"cloudmodel state unlock --stack {opened.name} --id {holder.id}"
+        hint = f"that run is over: cloudmodel rollback --stack {opened.name} --yes"
+        if holder.lives:
+            silence = f"; it is over after {SILENT / 60:g} min without a sign of life"
+            hint = f"wait for it{'' if holder.here else silence}"
+        elif not over:
+            named = f"cloudmodel state unlock --stack {opened.name} --id {holder.id}"
+            hint = f"wait for it; if that job has ended: {named}, then the same command again"
         raise StackLocked(
             f"the stack {opened.name} is locked: {holder.describe()}",
             where=f"stack {opened.name}",
-            hint="wait for it"
-            if holder.lives
-            else f"that run is over: cloudmodel rollback --stack {opened.name} --yes"
-            if over
-            else f"wait for it; if that job has ended: {named}, then the same command again",
+            hint=hint,
             runbook="stuck-lock",
         )
     note(f"the lock of a run that is over is broken: {holder.describe()}", fg="yellow")

@@ -32,7 +32,7 @@ from cloudmodel.deploy.rebuild import Rebuilt, rebuilt
 from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_of
 from cloudmodel.deploy.surroundings import begun, binding, environment, expected, require_kept, script, shown
 from cloudmodel.engine import checkpoint, integrity
-from cloudmodel.engine.lock import Owner
+from cloudmodel.engine.holder import Owner
 from cloudmodel.engine.run import Result, plan_of
 from cloudmodel.engine.step import Events
 from cloudmodel.engine.urn import STACK_TYPE
@@ -50,7 +50,7 @@ class OfficialEngine:
         self._project = project
         self._settings = settings
         self._name = stack
-        self._site = Site(project, settings, stack)
+        self._site = Site(project, settings, stack, self.stop)
         self._previewed: Binding | None = None
         self._stopped = threading.Event()
         self._goal: Goal | None = None

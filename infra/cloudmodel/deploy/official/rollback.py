@@ -39,12 +39,14 @@ def carry_out(
     parallel: int,
 ) -> Result:
     """Do it. Whatever it comes to, what was done is the state of Pulumi's backend afterwards; where this process is
-    killed before that, the next run finds it in `unfinished`."""
+    killed before that, the next run finds it in `unfinished`. Raises StackLocked where the lock was broken meanwhile:
+    then nothing is written."""
     recorder = unfinished.recorder(session.state)
     run = run_of(session.stack, session.project, session.cloud, parallel=parallel, heard=calls.heard)
     try:
         result = engine.restore(run, recorder, session.events, goal.earlier, plan=goal.plan, stop=stop)
     finally:
+        unfinished.require_held()
         if recorder.state.pending:  # Pulumi drops it: it is kept here before Pulumi has the rest
             unfinished.hand_over(recorder.state, session.state)
         put(session.stack, recorder.state, secrets)

@@ -7,25 +7,27 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pulumi.automation import CommandError
 from pulumi.automation.errors import StackNotFoundError
 
+from cloudmodel.core.errors import Cancelled
 from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import account
 from cloudmodel.deploy.engines import Options
 from cloudmodel.deploy.official import cloud_secrets, failures, interrupted, recorded, workspace
-from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketLock, BucketPlace
+from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketPlace
+from cloudmodel.deploy.official.bucket_lock import BucketLock
 from cloudmodel.deploy.official.cli import require
 from cloudmodel.deploy.official.command import Command
 from cloudmodel.deploy.official.session import Program, Session
 from cloudmodel.deploy.official.stack import OpenStack, Workspace
 from cloudmodel.deploy.official.unfinished import FilePlace, Place, Unfinished
 from cloudmodel.deploy.surroundings import RememberedCloud, cloud_at, importable, script
-from cloudmodel.engine.lock import StackLock, has_ended
+from cloudmodel.engine.lock import StackLock
 from cloudmodel.engine.secrets import Secrets, passphrase_source
 from cloudmodel.engine.state import State
 from cloudmodel.engine.step import Diagnostic, Event, Events
@@ -37,15 +39,17 @@ GOES_ON = "a run of this stack is in progress, and this is what it had recorded 
 
 
 class Site:
-    """One stack. Raises UsageError where Pulumi's command line is missing or too old."""
+    """One stack; `stop` ends what its engine has under way. Raises UsageError where Pulumi's command line is missing or
+    too old."""
 
-    def __init__(self, project: Project, settings: StackSettings, stack: str) -> None:
+    def __init__(self, project: Project, settings: StackSettings, stack: str, stop: Callable[[], None]) -> None:
         self.project = project
         self.settings = settings
         self.name = stack
         self.home = project.folder / workspace.PRIVATE
         self.folder = self.home / "official" / "work" / stack
         self.command = Command(require())
+        self._stop = stop
         self.backend = workspace.backend(project, settings)
         self.secrets = Secrets(passphrase_source(self.home / "passphrase"), data_key=cloud_secrets.data_key)
         self.lock = self._lock()
@@ -88,12 +92,15 @@ class Site:
 
     @contextlib.contextmanager
     def locked(self, verb: str) -> Iterator[None]:
-        """Hold our lock. Raises StackLocked."""
+        """Hold our lock. A run whose lock somebody breaks is stopped. Raises StackLocked."""
         for folder in (self.home, self.home / "stacks"):
             private_folder(folder)
-        self.lock.acquire(verb)
+        self.lock.acquire(verb, self._stop)
         try:
             yield
+        except Cancelled:
+            self.lock.require()  # that may be why
+            raise
         finally:
             self.lock.release()
 
@@ -187,7 +194,7 @@ class Site:
     def _goes_on(self, events: Events) -> bool:
         """Whether another run holds the stack, which is then told: what is pending is that run's, and no remains."""
         holder = self.lock.owner()
-        if holder is None or has_ended(holder):
+        if holder is None or holder.over:
             return False
         events(Diagnostic("warning", GOES_ON + holder.describe()))
         return True
@@ -220,4 +227,4 @@ class Site:
         if self.backend.startswith(SCHEME):
             path = f".cloudmodel/rollbacks/{self.project.pulumi_name}/{self.name}.json"
             place = BucketPlace(BackendBucket(self.backend), path)
-        return Unfinished(place, self.project.pulumi_name, self.name, self.secrets)
+        return Unfinished(place, self.project.pulumi_name, self.name, self.secrets, self.lock.require)

@@ -55,9 +55,15 @@ class FilePlace:
 
 class Unfinished:
     """The record of a stack's rollback: the state as the rollback has made it, secrets sealed, and the fingerprints of
-    the states of Pulumi's that it takes the place of: `before`, and `after` once Pulumi is given what was made."""
+    the states of Pulumi's that it takes the place of: `before`, and `after` once Pulumi is given what was made.
 
-    def __init__(self, place: Place, project: str, stack: str, secrets: Secrets) -> None:
+    It is written under the stack's lock only: `require_held` raises StackLocked where that is not ours any more (I7).
+    """
+
+    def __init__(
+        self, place: Place, project: str, stack: str, secrets: Secrets, require_held: Callable[[], None]
+    ) -> None:
+        self.require_held = require_held
         self._place = place
         self._project = project
         self._stack = stack
@@ -91,6 +97,7 @@ class Unfinished:
 
     def _write(self, state: State, before: str, after: str = "") -> None:
         document = checkpoint.export(state, self._secrets) | {"before": before, "after": after}
+        self.require_held()
         try:
             self._place.write(json.dumps(document).encode())
         except (OSError, CloudmodelError) as error:
