@@ -322,6 +322,8 @@ def test_it_makes_everything_once_and_mends_what_was_changed(running: Running, p
     assert [step.urn for step in made] == [step.urn for step in planned] and len(told) == len(planned)
     assert ops(carry_out.plan(provider, SETUP)) == {"same"}
     assert ops(carry_out.apply(provider, SETUP, lambda step: None)) == {"same"}
+    with pytest.raises(UsageError, match="another project that is called digits: its name"):
+        carry_out.plan(provider, replace(SETUP, pulumi="vision-digits"))
 
     cloud = Cloud(running.endpoint_url, REGION)
     s3, iam, kms = cloud.client("s3"), cloud.client("iam"), cloud.client("kms")

@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudmodel.core.resource import Properties
 from cloudmodel.operate.bootstrap import documents
-from cloudmodel.operate.bootstrap.setup import AUDIENCES, Setup
+from cloudmodel.operate.bootstrap.setup import AUDIENCES, PULUMI, Setup
 
 DELETION_WINDOW_DAYS = 30
 ABORT_UPLOADS_DAYS = 7
@@ -131,7 +131,7 @@ def _roles(setup: Setup, key_arn: str) -> list[Goal]:
             "description": f"Jobs that {what} stacks of {setup.project}",
             "assumeRolePolicy": documents.trust(setup, apply=what == "apply"),
             "maxSessionDuration": seconds,
-            "tags": setup.tags,
+            "tags": setup.tags | ({PULUMI: setup.pulumi_name} if what == "apply" else {}),
         }
         found.append(Goal(f"{what}-role", "aws:iam/role:Role", role))
         policy = {"name": what, "role": name, "policy": policies[what]}

@@ -17,6 +17,8 @@ AUDIENCES = {GITHUB: "sts.amazonaws.com", GITLAB: "https://gitlab.com"}
 REPOSITORY = {GITHUB: re.compile(r"[\w.-]+/[\w.-]+"), GITLAB: re.compile(r"[\w.-]+(/[\w.-]+)+")}
 NAME = re.compile(r"[\w./-]{1,100}")
 OURS = "cloudmodel"
+PULUMI = "pulumi-project"
+"""The tag of an apply role that has the project's name in Pulumi.yaml."""
 IAM_NAME_LENGTH = 64
 
 
@@ -84,7 +86,12 @@ class Setup:
     @property
     def urns(self) -> str:
         """A pattern of the tag `cloudmodel:urn`, which tells what the project's stacks made (`identity_tag`)."""
-        return f"{self.pulumi or self.project}/*"
+        return f"{self.pulumi_name}/*"
+
+    @property
+    def pulumi_name(self) -> str:
+        """The project's name in Pulumi.yaml."""
+        return self.pulumi or self.project
 
     @property
     def partition(self) -> str:
