@@ -102,7 +102,18 @@ class FakeEngine:
 
     def history(self) -> tuple[Update, ...]:
         first = Update(1, "update", "succeeded", "2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z", "", {"create": 2}, {})
-        return (first, dataclasses.replace(first, version=2, result="failed", message="a\x1b[2J\nb"))
+        made_by = {"actor": "anna", "user": "root", "git.commit": "1f" * 20, "ci": "https://ci.example/9"}
+        return (
+            first,
+            dataclasses.replace(
+                first,
+                version=2,
+                result="failed",
+                message="a\x1b[2J\nb",
+                environment=made_by,
+                bundle=f"sha256:{'a' * 64}",
+            ),
+        )
 
     def cancel(self) -> str | None:
         self.calls.append(("cancel", None))

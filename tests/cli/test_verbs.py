@@ -141,6 +141,8 @@ def test_history_is_newest_first_and_prints_nothing_raw(cli: Any, project: Path,
     lines = cli("history").out.split("\n")
     assert [line.split()[0] for line in lines[:3]] == ["VERSION", "2", "1"]
     assert "\x1b" not in "".join(lines)
+    assert lines[0].split()[-4:] == ["BUNDLE", "BY", "COMMIT", "PIPELINE"], "of no update a revision is known"
+    assert lines[1].split()[-4:] == ["a" * 12, "anna", "1f" * 6, "https://ci.example/9"]
     assert [update["version"] for update in cli("history", "-j").json["updates"]] == [2, 1]
     assert [update["version"] for update in cli("history", "-j", "--limit", "1").json["updates"]] == [2]
 
