@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -143,6 +143,14 @@ def test_a_holder_renews_its_own_lock_and_learns_that_it_was_broken(running: Run
         with pytest.raises(StackLocked, match="broken"):
             ask()
     assert lock(running).owner() is None
+
+
+def test_a_holder_hears_that_its_lock_was_broken(running: Running, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloudmodel.engine.pulse.EVERY", 0.001)
+    lost = Event()
+    lock(running).acquire("up", lost.set)
+    lock(running).unlock(lock(running).owner().id)  # type: ignore[union-attr]
+    assert lost.wait(30)
 
 
 def test_what_a_rollback_records_is_written_under_its_lock_only(running: Running, s3: Any, tmp_path: Path) -> None:

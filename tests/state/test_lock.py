@@ -194,6 +194,17 @@ def test_a_pulse_outlasts_a_store_that_is_away_and_ends_with_the_lock() -> None:
     assert waited == [60.0] * 4
 
 
+def test_a_holder_hears_that_its_lock_was_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloudmodel.engine.pulse.EVERY", 0.001)
+    lost, given_back = threading.Event(), threading.Event()
+    mine = StackLock(tmp_path / "dev", "dev")
+    mine.acquire("up", given_back.set)
+    mine.release()
+    mine.acquire("up", lost.set)
+    StackLock(tmp_path / "dev", "dev").unlock(mine.id)
+    assert lost.wait(30) and not given_back.is_set()
+
+
 def test_unlocking_takes_the_id_of_the_lock_that_is_there(lock: StackLock, tmp_path: Path) -> None:
     other = StackLock(tmp_path / "dev", "dev")
     with pytest.raises(UsageError, match="not locked"):

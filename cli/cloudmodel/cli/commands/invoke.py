@@ -34,7 +34,7 @@ def command(
     piped = str(source) == "-"
     kind = content_type or (JSON if piped else content_type_of(source))
     body = sys.stdin.buffer.read() if piped else source.read_bytes()
-    opened = context.open(stack, engine=engine)
+    opened = context.open(stack, engine=engine, anywhere=True)
     outputs = opened.engine.outputs()
     endpoint, inputs = outputs.get("endpoint_name"), outputs.get("input_uri")
     if not isinstance(endpoint, str):
