@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +135,23 @@ def test_what_is_called_onnx_and_is_not_says_what_it_is(tmp_path: Path, content:
         require_clean(scan(tmp_path / "m.onnx"))
 
 
+def test_an_archive_that_is_cut_short_is_told_as_that(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "whole.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({}))
+    (tmp_path / "whole.joblib").write_bytes(lzma.compress(pickle.dumps([*range(1000)])))
+    for whole in tmp_path.glob("whole.*"):
+        cut = whole.with_stem("cut")
+        cut.write_bytes(whole.read_bytes()[:-30])
+        with pytest.raises(ModelUnreadable, match=r"cannot be read: .*cut short") as caught:
+            require_clean(scan(cut), kinds=("torch", "joblib"))
+        assert "again" in str(caught.value.hint)
+
+
 def test_another_format_is_named_and_refused(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF" + bytes(64))
-    with pytest.raises(Unsupported, match="GGUF"):
+    with pytest.raises(Unsupported, match="GGUF") as caught:
         require_clean(scan(tmp_path / "m.gguf"))
+    assert "PyTorch" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])

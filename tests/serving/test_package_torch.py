@@ -18,9 +18,10 @@ import torch_nets
 from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core import confined
-from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, UnsafeModel, Unsupported
-from cloudmodel.formats import opening
+from cloudmodel.core.errors import CloudmodelError, ModelUnreadable, ProjectInvalid, UnsafeModel, Unsupported
+from cloudmodel.formats import choose, opening
 from cloudmodel.formats.factory import Source
+from cloudmodel.formats.pytorch import source as pytorch_source
 from cloudmodel.formats.scan import scan_paths
 from cloudmodel.serving.package import ModelSource, Packaged, package
 
@@ -65,11 +66,27 @@ class Counting(torch.nn.Module):  # type: ignore[misc]
         return x + self.asked
 
 
+def in_shards(state: dict[str, Any], folder: Path) -> Path:
+    """A state dict as two files of safetensors and their index, as the Hub's libraries write them."""
+    folder.mkdir()
+    places = {name: f"net-{place % 2}.safetensors" for place, name in enumerate(state)}
+    for file in set(places.values()):
+        save_file({name: state[name] for name in state if places[name] == file}, folder / file)
+    index = folder / "net.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return index
+
+
 def test_weights_and_their_factory(tmp_path: Path) -> None:
     state = torch_nets.branching().state_dict()
+    index = in_shards(state, tmp_path / "shards")
     save_file(state, tmp_path / "net.safetensors")
-    manifest = packed(tmp_path, Source(FACTORIES, "torch_nets:branching", tmp_path / "net.safetensors")).manifest
-    assert (manifest.format, manifest.layout) == ("safetensors", "onnxruntime")
+    assert choose.find(Source(FACTORIES, "torch_nets:branching", tmp_path / "net.safetensors")).format == "safetensors"
+    one, several = (pytorch_source.read_weights(each) for each in (tmp_path / "net.safetensors", index.parent))
+    assert one.keys() == several.keys() == state.keys()
+    assert all(torch.equal(several[name], tensor) for name, tensor in one.items())
+    manifest = packed(tmp_path, Source(FACTORIES, "torch_nets:branching", index.parent)).manifest
+    assert (manifest.format, manifest.layout, manifest.scan.verdict) == ("safetensors", "onnxruntime", "clean")
     assert manifest.provenance.source == "torch_nets:branching"
     export = manifest.metadata["export"]
     # torch.export refuses its control flow, the trace takes it; which is told.
@@ -77,6 +94,43 @@ def test_weights_and_their_factory(tmp_path: Path) -> None:
     assert export["reason"].startswith("dynamo: ")
     assert manifest.metadata["original"]["class"] == "Branching"
     assert [tensor.shape for tensor in manifest.signature.outputs] == [("rows", 2)]
+
+
+def test_shards_that_do_not_fit_their_index_are_refused(tmp_path: Path) -> None:
+    state = torch_nets.branching().state_dict()
+    index = in_shards(state, tmp_path / "shards")
+    kept, shard = index.read_text(), index.parent / "net-1.safetensors"
+    second, first = shard.read_bytes(), (index.parent / "net-0.safetensors").read_bytes()
+    (tmp_path / "elsewhere.safetensors").write_bytes(second)
+
+    def refused(error: type[CloudmodelError], words: str) -> None:
+        with pytest.raises(error, match=words) as caught:
+            packed(tmp_path, Source(FACTORIES, "torch_nets:branching", index))
+        assert caught.value.hint
+        assert "cloudmodel-package-" not in f"{caught.value} {caught.value.where}"
+        assert not list((tmp_path / "store").rglob("*.tar.gz"))
+
+    for broken, error, words in [
+        ("{", ModelUnreadable, "index of the shards cannot be read"),
+        ('{"weight_map": {}}', ModelUnreadable, "does not say in which file"),
+        ("{}", ModelUnreadable, "no weight_map"),
+        (kept.replace("net-1", "../elsewhere"), UnsafeModel, "no file in its own folder"),
+        (kept.replace("net-1", "net-2"), ModelUnreadable, "net-2.safetensors', which is not there"),
+        (kept.replace('"metadata": {}', '"weight_map": {}'), ModelUnreadable, "stands in it twice"),
+    ]:
+        index.write_text(broken)
+        refused(error, words)
+    index.write_text(kept)
+    shard.write_bytes(first)
+    refused(ModelUnreadable, "net-1.safetensors lacks|has the tensor")
+    shard.write_bytes(second[:-4])
+    refused(ModelUnreadable, "cannot be read")
+    shard.unlink()
+    shard.symlink_to(tmp_path / "elsewhere.safetensors")
+    refused(UnsafeModel, "no file in its own folder")
+    (index.parent / "other.safetensors.index.json").write_text(kept)
+    with pytest.raises(ProjectInvalid, match="several indexes"):
+        packed(tmp_path, Source(FACTORIES, "torch_nets:branching", index.parent))
 
 
 def test_a_program_of_torch_export_says_itself_what_it_takes(tmp_path: Path) -> None:

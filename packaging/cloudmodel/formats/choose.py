@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import ProjectInvalid, UnsafeModel
-from cloudmodel.formats import detect, onnx, scan
+from cloudmodel.formats import detect, onnx, scan, shards
 from cloudmodel.formats.copying import copy_file
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Finding, Scan
@@ -17,13 +17,15 @@ from cloudmodel.formats.scanning import archives
 
 AUTO = "auto"
 SKLEARN = "sklearn"
+SHARDED = "safetensors"
 STEPS = (".joblib", ".pkl", ".pickle", ".skops")
 """What the files of a scikit-learn folder end with: `model` is the last step, the others come before it, by name."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A model of a known format: its file, or its folder; for a factory its weights, None where it has none."""
+    """A model of a known format: its file, or its folder; for a factory its weights (of several files the index), None
+    where it has none."""
 
     format: str
     path: Path | None
@@ -33,6 +35,20 @@ class Found:
     def title(self) -> str:
         """What it is called where it came from."""
         return self.source.factory if self.source and self.source.factory else self.path.name if self.path else ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of its files: with an index the shards that it names. Raises what `shards.read` raises."""
+        if self.path is None:
+            return ()
+        if self.path.is_dir():
+            return tuple(sorted(path for path in self.path.rglob("*") if path.is_file()))
+        return (self.path, *(shards.read(self.path) if self.sharded else ()))
+
+    @property
+    def sharded(self) -> bool:
+        """Whether its file is the index of several."""
+        return self.source is not None and self.path is not None and self.path.name.endswith(shards.ENDING)
 
 
 def find(source: Path | Source, wanted: str = AUTO) -> Found:
@@ -68,6 +84,10 @@ def judge(found: Found, trusted: frozenset[str] = frozenset()) -> Scan:
     """
     if found.path is None:
         return Scan(verdict="clean")
+    if found.sharded:
+        for shard in found.files[1:]:
+            scan.require_clean(scan.scan(shard), kinds=FORMATS[found.format].kinds)
+        return Scan(verdict="clean")
     if not found.path.is_dir():
         result = scan.scan(found.path)
         scan.require_clean(result, kinds=FORMATS[found.format].kinds, trusted=trusted)
@@ -86,10 +106,9 @@ def judge(found: Found, trusted: frozenset[str] = frozenset()) -> Scan:
 
 def excused(found: Found, trusted: frozenset[str], digests: Digests) -> list[str]:
     """Those digests of `trusted` that are files of the model, sorted."""
-    if not trusted or found.path is None:
+    if not trusted:
         return []
-    every = [path for path in found.path.rglob("*") if path.is_file()] if found.path.is_dir() else [found.path]
-    return sorted(trusted & {f"sha256:{digests.sha256(path)}" for path in every})
+    return sorted(trusted & {f"sha256:{digests.sha256(path)}" for path in found.files})
 
 
 def copy(found: Found, folder: Path, digests: Digests) -> Found:
@@ -101,7 +120,8 @@ def copy(found: Found, folder: Path, digests: Digests) -> Found:
         return Found(found.format, onnx.export(found.path, folder, digests))
     target = folder / (found.path.name or "model")
     if not found.path.is_dir():
-        copy_file(found.path.resolve(), target, digests)
+        for path in found.files:
+            copy_file(path if found.sharded else path.resolve(), folder / path.name, digests)
         return replace(found, path=target)
     for path in sorted(found.path.rglob("*")):
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
@@ -128,10 +148,18 @@ def digest(path: Path, digests: Digests) -> str:
 def _factory(source: Source, wanted: str) -> Found:
     if source.weights is None:
         return Found("torch" if wanted == AUTO else wanted, None, source)
-    found = find(source.folder / source.weights, wanted)
-    if found.path is None or found.path.is_dir():
-        raise ProjectInvalid("The weights are a folder", where=str(source.weights), hint="name one file of weights")
-    return replace(found, source=source)
+    weights = source.folder / source.weights
+    if (index := shards.index_of(weights)) is not None:
+        if wanted not in (AUTO, SHARDED):
+            raise ProjectInvalid(f"These are shards of {SHARDED}, not {wanted}", where=str(index))
+        return Found(SHARDED, index, source)
+    if weights.is_dir():
+        raise ProjectInvalid(
+            "The weights are a folder without an index",
+            where=str(source.weights),
+            hint=f"name one file of weights, or the {shards.ENDING} file that names its shards",
+        )
+    return replace(find(weights, wanted), source=source)
 
 
 def _folder(source: Path, wanted: str) -> Found:

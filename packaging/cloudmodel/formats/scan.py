@@ -147,11 +147,14 @@ def require_clean(result: ScannedFile, *, kinds: Collection[str] | None = ONNX, 
     """
     where = result.path
     hint = detect.HINTS.get(result.format)
-    if kinds is not None and result.format not in kinds:
+    broken = any(finding.rule == UNREADABLE for finding in result.findings)  # a part of a zip is no zip of another kind
+    if kinds is not None and result.format not in kinds and not broken:
         what = f"This is {detect.describe(result.format)}, not a model that can be packaged"
         if result.format in ("empty", "text", "html", "git-lfs", "unknown") or where.endswith(".onnx"):
             raise ModelUnreadable(what, where=where, hint=hint or "export the model again as ONNX")
-        raise Unsupported(what, where=where, hint="export it to ONNX; other formats are not taken yet")
+        raise Unsupported(
+            what, where=where, hint="export it to ONNX, or save it as PyTorch, scikit-learn, Keras or TensorFlow do"
+        )
     if result.verdict == "clean":
         return
     first = next((finding for finding in result.findings if finding.rule not in TRUSTABLE), result.findings[0])

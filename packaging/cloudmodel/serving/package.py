@@ -150,7 +150,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         )
     report(Progress("layout", note=layout))
     model = folder / MODEL_FILE if ready else opened.kept or copy.path or own
-    digest = choose.digest(copy.path or model, digests)
+    digest = choose.digest(own if copy.sharded else copy.path or model, digests)
     # Written by a process that had opened the user's model; of a trusted one nobody can say more than its user did.
     if opened.exported is not None:
         scan.require_clean(scan.scan(model))

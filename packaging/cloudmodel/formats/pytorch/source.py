@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from cloudmodel.core.errors import ModelUnreadable, ProjectInvalid, UnsafeModel
+from cloudmodel.formats import shards
 from cloudmodel.formats.detect import detect
 from cloudmodel.formats.factory import Source, function
 from cloudmodel.formats.pytorch.modules import Module, line
@@ -53,21 +54,18 @@ def build(factory: str, folder: Path) -> Module:
 
 
 def read_weights(path: Path, *, trusted: bool = False) -> Mapping[str, Any]:
-    """Tensors by name, from safetensors or a file of torch.save, read without running any code from it unless it is
-    `trusted`.
+    """Tensors by name, from safetensors (one file, or shards by their index) or a file of torch.save, read without
+    running any code from it unless it is `trusted`.
 
     A checkpoint that holds the state dict under one of WRAPPERS is taken apart. Raises UnsafeModel, ModelUnreadable,
     ProjectInvalid.
     """
+    if (index := shards.index_of(path)) is not None:
+        return _of_shards(index)
     if not path.is_file():
         raise ProjectInvalid("There is no such weights file", where=str(path), hint="check model.weights")
     if detect(path) == "safetensors":
-        from safetensors.torch import load_file
-
-        try:
-            return dict(load_file(path))
-        except Exception as error:
-            raise ModelUnreadable(f"safetensors cannot read it: {line(error)}", where=str(path)) from None
+        return _safetensors(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=not trusted)
     except pickle.UnpicklingError as error:
@@ -102,6 +100,32 @@ def fill(module: Module, weights: Mapping[str, Any], *, where: str) -> None:
         )
     with torch.no_grad():
         module.load_state_dict(dict(weights))
+
+
+def _safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except Exception as error:
+        raise ModelUnreadable(f"safetensors cannot read it: {line(error)}", where=str(path)) from None
+
+
+def _of_shards(index: Path) -> Mapping[str, Any]:
+    """The tensors of all shards, each in the one that the index says."""
+    found: dict[str, Any] = {}
+    for path, wanted in shards.read(index).items():
+        part = _safetensors(path)
+        if wrong := sorted(wanted ^ part.keys()):
+            lacks = wrong[0] in wanted
+            raise ModelUnreadable(
+                f"The shard {path.name} {'lacks' if lacks else 'has'} the tensor {wrong[0]}, which the index "
+                + ("puts there" if lacks else "does not put there"),
+                where=str(index),
+                hint="copy the index and its shards again, all of the same model",
+            )
+        found |= part
+    return found
 
 
 def _state(content: Any, path: Path) -> Mapping[str, Any]:

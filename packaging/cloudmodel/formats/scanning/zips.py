@@ -60,7 +60,7 @@ def members(file: IO[bytes]) -> list[Member]:
     tail = file.read()
     at = tail.rfind(END)
     if at < 0 or len(tail) - at < 22:
-        raise BrokenArchive("a zip without its directory")
+        raise BrokenArchive("a zip without its directory, which comes last: it is cut short")
     count, length, offset = struct.unpack_from("<H2I", tail, at + 10)
     if struct.unpack_from("<H", tail, at + 20)[0] != len(tail) - at - 22:
         raise BrokenArchive("there is data behind the end of the zip")
