@@ -122,6 +122,22 @@ def test_a_factory_that_makes_no_module_is_refused(factory: str, message: str) -
         source.load(Source(folder=HERE, factory=factory))
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def build(:", "cannot be imported: SyntaxError"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("def build(): raise SystemExit(0)", "The factory failed: SystemExit: 0"),
+    ],
+)
+def test_a_project_whose_code_does_not_run_is_told_what_it_said(tmp_path: Path, code: str, message: str) -> None:
+    (tmp_path / f"{tmp_path.name}.py").write_text(code)
+    with pytest.raises(ProjectInvalid, match=message) as raised:
+        source.load(Source(folder=tmp_path, factory=f"{tmp_path.name}:build"))
+    assert raised.value.hint
+
+
 CURIOUS = """
 import os, socket
 from torch_nets import branching

@@ -103,6 +103,16 @@ def test_a_folder_with_one_model_is_that_model(tmp_path: Path, store: BundleStor
     onnx_models.linear(tmp_path / "model/second.onnx")
     with pytest.raises(ProjectInvalid, match=r"exactly one ONNX file; found: big\.onnx, second\.onnx"):
         package(ModelSource("two", tmp_path / "model"), store)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ProjectInvalid, match="no model"):
+        package(ModelSource("none", tmp_path / "empty"), store)
+
+
+def test_labels_of_another_model_are_refused(tmp_path: Path, store: BundleStore) -> None:
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    with pytest.raises(ProjectInvalid, match="has 2 lines, and no output has as many scores: logits has 10") as caught:
+        package(ModelSource("net", DIGITS / "models/digits.onnx", labels=tmp_path / "labels.txt"), store)
+    assert caught.value.hint
 
 
 SCRIPT = """
@@ -120,7 +130,7 @@ print(package(source, open_store("s", base=folder)).digest)
 
 def test_the_same_model_is_the_same_bundle_on_another_day_in_another_place(tmp_path: Path, store: BundleStore) -> None:
     onnx_models.external(tmp_path / "a/model")
-    (tmp_path / "a/labels.txt").write_text("one\n")
+    (tmp_path / "a/labels.txt").write_text("one\n" * 256)
     first = package(ModelSource("same", tmp_path / "a/model/big.onnx", labels=tmp_path / "a/labels.txt"), store)
     again = package(ModelSource("same", tmp_path / "a/model/big.onnx", labels=tmp_path / "a/labels.txt"), store)
     assert again.digest == first.digest

@@ -108,6 +108,9 @@ def test_shards_that_do_not_fit_their_index_are_refused(tmp_path: Path) -> None:
             packed(tmp_path, Source(FACTORIES, "torch_nets:branching", index))
         assert caught.value.hint
         assert "cloudmodel-package-" not in f"{caught.value} {caught.value.where}"
+        if index.exists() and shard.read_bytes() == second:  # of a Hugging Face folder, too
+            with pytest.raises(error, match=words):
+                choose.judge(choose.Found("huggingface", index.parent))
         assert not list((tmp_path / "store").rglob("*.tar.gz"))
 
     for broken, error, words in [
@@ -139,8 +142,7 @@ def test_a_program_of_torch_export_says_itself_what_it_takes(tmp_path: Path) -> 
     torch.export.save(torch.export.export(net, (torch.zeros(2, 4),), dynamic_shapes=shapes), tmp_path / "net.pt2")
     packaged = packed(tmp_path, tmp_path / "net.pt2", inputs=())
     (tensor,) = packaged.manifest.signature.inputs
-    assert (tensor.dtype, tensor.shape[1]) == ("float32", 4)
-    assert isinstance(tensor.shape[0], str)
+    assert (tensor.dtype, tensor.shape) == ("float32", ("batch", 4))
     assert packaged.manifest.metadata["export"]["exporter"] == "dynamo"
     extract(packaged.archive, tmp_path / "bundle")
     with (

@@ -92,6 +92,8 @@ def judge(found: Found, trusted: frozenset[str] = frozenset()) -> Scan:
         result = scan.scan(found.path)
         scan.require_clean(result, kinds=FORMATS[found.format].kinds, trusted=trusted)
         return result.scan
+    for index in found.path.glob(f"*{shards.ENDING}"):
+        shards.read(index)  # a shard that is missing or lies elsewhere
     report = scan.scan_paths([found.path])
     for each in report.files:
         scan.require_clean(each, kinds=None, trusted=trusted)
@@ -171,10 +173,16 @@ def _folder(source: Path, wanted: str) -> Found:
     found = [path for path in sorted(source.iterdir()) if path.is_file() and detect.detect(path) == onnx.FORMAT]
     if wanted == SKLEARN or (not found and wanted == AUTO and _has_steps(source)):
         return Found(SKLEARN, source)
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    if not found:
         raise ProjectInvalid(
-            f"A model folder must hold exactly one ONNX file; found: {names}",
+            "This folder is no model: it has no ONNX file, no saved_model.pb, no config.json with its weights, no "
+            "files of scikit-learn",
+            where=str(source),
+            hint="name the file itself as model.source",
+        )
+    if len(found) > 1:
+        raise ProjectInvalid(
+            f"A model folder must hold exactly one ONNX file; found: {', '.join(path.name for path in found)}",
             where=str(source),
             hint="name the file itself as model.source",
         )

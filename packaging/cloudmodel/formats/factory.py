@@ -30,11 +30,15 @@ def function(reference: str, folder: Path) -> Callable[..., Any]:
         sys.path.insert(0, str(folder))
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # a module's code may raise anything
+        absent = isinstance(error, ImportError | AttributeError)
+        what = str(error) if absent else f"{type(error).__name__}: {error}"
         raise ProjectInvalid(
-            f"{reference} cannot be imported: {' '.join(str(error).split())[:300]}",
+            f"{reference} cannot be imported: {' '.join(what.split())[:300]}",
             where=reference,
-            hint=f"it is looked for in {folder}",
+            hint=f"it is looked for in {folder}"
+            if absent
+            else "mend it; `python -c 'import " + module + "'` shows where",
         ) from None
     if not callable(found):
         raise ProjectInvalid(f"{reference} is no function", where=reference)

@@ -86,7 +86,11 @@ class ImageSteps(_Steps):
             raise _contradicts(f"input {tensor.name!r} is {tensor.dtype}{list(tensor.shape)}", "one image a row")
         found = shape[0] if self.order == "CHW" else shape[-1]
         if isinstance(found, int) and found != channels:
-            raise _contradicts(f"input {tensor.name!r} is {list(tensor.shape)}", f"{channels} channels, {self.order}")
+            raise _contradicts(
+                f"input {tensor.name!r} is {list(tensor.shape)}",
+                f"{channels} channels, {self.order}",
+                hint="color: RGB or L (one channel); order: CHW, or HWC as Keras' models take it",
+            )
         size = self.crop or (self.resize if isinstance(self.resize, tuple) else None)
         sides = shape[1:] if self.order == "CHW" else shape[:-1]
         if any(isinstance(side, int) and (size is None or side != size[place]) for place, side in enumerate(sides)):
@@ -141,7 +145,7 @@ def read_text(path: Path) -> str:
         raise ProjectInvalid(f"The file cannot be read: {error}", where=str(path)) from None
 
 
-def _contradicts(model: str, steps: str) -> ProjectInvalid:
+def _contradicts(model: str, steps: str, *, hint: str | None = None) -> ProjectInvalid:
     return ProjectInvalid(
-        f"model.preprocess does not fit the model: {model}; it makes {steps}", where="model.preprocess"
+        f"model.preprocess does not fit the model: {model}; it makes {steps}", where="model.preprocess", hint=hint
     )

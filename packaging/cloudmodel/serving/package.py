@@ -24,6 +24,7 @@ from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import choose, opening, preprocess, scan
 from cloudmodel.formats.choose import Found
 from cloudmodel.formats.factory import Source
+from cloudmodel.formats.model import Signature
 from cloudmodel.formats.onnx import MODEL_FILE
 from cloudmodel.formats.opening import Opened
 from cloudmodel.formats.original import FORMATS, Job
@@ -163,7 +164,9 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     prepares = _prepare(source, opened, folder, layout)
     target.LAYOUTS[layout].write(folder, content)
     brought = wheels.bring(folder, layout, report) if source.wheels else ()
-    labels = _copy_labels(source.labels, folder) or _own_labels(opened.facts.get("labels"), folder)
+    labels = _copy_labels(source.labels, folder, opened.asked.signature) or _own_labels(
+        opened.facts.get("labels"), folder
+    )
     where = str(copy.path or copy.title)
     if large:
         half = opened.facts.get("dtype") != "float32"
@@ -241,17 +244,26 @@ def _facts(opened: Opened, format: str, large: int) -> dict[str, Any]:
     return {"original": opened.facts, "export": export, "sizes": sizes}
 
 
-def _copy_labels(labels: Path | None, folder: Path) -> str | None:
+def _copy_labels(labels: Path | None, folder: Path, signature: Signature) -> str | None:
     if labels is None:
         return None
     try:
         if labels.stat().st_size > MAX_LABELS:
             raise ProjectInvalid("The labels file is too large", where=str(labels))
-        labels.read_text(encoding="utf-8")
+        count = len(labels.read_text(encoding="utf-8").splitlines())
     except FileNotFoundError:
         raise ProjectInvalid("There is no such labels file", where=str(labels), hint="check model.labels") from None
     except UnicodeDecodeError:
         raise ProjectInvalid("The labels file is not UTF-8 text", where=str(labels)) from None
+    scores = [each for each in signature.outputs if each.dtype.startswith("float") and len(each.shape) > 1]
+    sizes = [each.shape[-1] for each in scores]
+    if sizes and count not in sizes and all(isinstance(size, int) for size in sizes):
+        raise ProjectInvalid(
+            f"The labels file has {count} lines, and no output has as many scores: "
+            + ", ".join(f"{each.name} has {each.shape[-1]}" for each in scores),
+            where=str(labels),
+            hint="one label a line, in the order of the scores",
+        )
     shutil.copyfile(labels, folder / LABELS_FILE)
     return LABELS_FILE
 

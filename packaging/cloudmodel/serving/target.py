@@ -30,7 +30,7 @@ def choose(layout: str, format: str) -> tuple[str, ...]:
     if not chosen:
         takes = f", which is for {' and '.join(LAYOUTS[layout].takes)}" if layout in LAYOUTS else ""
         raise Unsupported(
-            f"A {format} model cannot be served with layout {layout!r}{takes}",
+            f"A model of the format {format} cannot be served with layout {layout!r}{takes}",
             where="cloudmodel.yaml: serve.layout",
             hint=f"choose one of: auto, {', '.join(able)}",
         )

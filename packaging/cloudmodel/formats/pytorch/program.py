@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -48,4 +49,16 @@ def _signature(program: Any, where: str) -> Signature:
             )
         shape = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
         inputs.append(Tensor(name=name, dtype=str(value.dtype).removeprefix("torch."), shape=shape))
-    return Signature(inputs=tuple(inputs), outputs=())
+    return Signature(inputs=_plainly(inputs), outputs=())
+
+
+def _plainly(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The same inputs, with the size that all begin with called `batch`: the file keeps none of the names that it was
+    exported with, only symbols such as s77."""
+    firsts = {tensor.shape[0] if tensor.shape else 1 for tensor in inputs}
+    if len(firsts) != 1 or isinstance(first := firsts.pop(), int):
+        return tuple(inputs)
+    return tuple(
+        tensor.model_copy(update={"shape": tuple("batch" if size == first else size for size in tensor.shape)})
+        for tensor in inputs
+    )

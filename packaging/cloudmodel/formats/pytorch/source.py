@@ -40,7 +40,7 @@ def build(factory: str, folder: Path) -> Module:
     call = function(factory, folder)
     try:
         module = call()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ProjectInvalid(
             f"The factory failed: {type(error).__name__}: {line(error)}",
             where=factory,
