@@ -17,6 +17,7 @@ from onnx import TensorProto as T
 from onnx import helper
 
 import onnx_models
+import optimize_parts
 from cloudmodel.bundle import archive
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.core.errors import (
@@ -31,6 +32,7 @@ from cloudmodel.core.errors import (
 from cloudmodel.core.progress import Progress
 from cloudmodel.formats import opening
 from cloudmodel.formats.original import Job
+from cloudmodel.formats.preprocess import IdSteps
 from cloudmodel.serving import inference_code
 from cloudmodel.serving.package import ModelSource, package
 
@@ -106,6 +108,13 @@ def test_a_folder_with_one_model_is_that_model(tmp_path: Path, store: BundleStor
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProjectInvalid, match="no model"):
         package(ModelSource("none", tmp_path / "empty"), store)
+
+
+def test_a_list_of_more_ids_than_the_model_knows_is_refused(tmp_path: Path, store: BundleStore) -> None:
+    model = optimize_parts.two_tower(tmp_path / "pairs.onnx")  # of 943 users
+    maps = {"user": "".join(f"u{place}\n" for place in range(944)), "item": "first\nsecond\n"}
+    with pytest.raises(ModelUnreadable, match="idx=943"):
+        package(ModelSource("pairs", model, preprocess=IdSteps(maps=maps)), store)
 
 
 def test_labels_of_another_model_are_refused(tmp_path: Path, store: BundleStore) -> None:

@@ -42,11 +42,12 @@ class Opened:
 
 
 def open_model(
-    job: Job, work: Path, *, folder: Path | None, data: Path | None = None, large: int = 0, seconds: float = SECONDS,
-    report: Report = silent,
+    job: Job, work: Path, *, folder: Path | None, data: Path | None = None, ids: Mapping[str, int] | None = None,
+    large: int = 0, seconds: float = SECONDS, report: Report = silent,
 ) -> Opened:  # fmt: skip
     """Open, ask and export; `work` is a scratch folder of the caller's. `folder` is where `model.onnx` goes, None where
-    it is not wanted; `data` an npz file with real rows. A model of `large` mapped bytes is opened and not asked.
+    it is not wanted; `data` an npz file with real rows; `ids` says of inputs that are places in lists how long those
+    are. A model of `large` mapped bytes is opened and not asked.
 
     Raises ProjectInvalid where a library is missing or the project contradicts the model, ModelUnreadable, Unsupported,
     ChildDied.
@@ -65,6 +66,7 @@ def open_model(
         "source": None if job.source is None else [str(job.source.folder.resolve()), job.source.factory],
         "folder": None if folder is None else str(folder.resolve()),
         "data": None if data is None else str(data.resolve()),
+        "ids": ids or {},
     }
     memory = confined.memory_limit() + large  # what is mapped counts as data there
     said = confined.run(FUNCTION, message, folder=work, seconds=seconds, memory=memory, report=report)
@@ -105,6 +107,8 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
     original = open_original(job)
     signature = narrow(original.signature, job.inputs)
     data = samples.load(Path(message["data"]), signature) if message["data"] else None
+    if data is None and message["ids"]:
+        data = samples.places(message["ids"], signature)
     if message["large"]:
         asked = unasked(original, signature, data)
     else:

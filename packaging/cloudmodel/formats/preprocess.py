@@ -7,6 +7,8 @@ where the code that travels reads it (`serving/runtime/preprocessing.py`).
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -108,6 +110,15 @@ class IdSteps(_Steps):
     kind: Literal["ids"] = "ids"
     maps: Annotated[dict[str, str], Field(min_length=1)]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many ids there are, by input."""
+        return {name: len(ids) for name, ids in self._lists()}
+
+    def _lists(self) -> Iterator[tuple[str, list[str]]]:
+        for name, text in self.maps.items():
+            yield name, text.removesuffix("\n").split("\n")
+
     def write(self, folder: Path) -> dict[str, Any]:
         """Write a file for each list; what `preprocess.json` says."""
         named = {name: f"ids-{place}.txt" for place, name in enumerate(sorted(self.maps))}
@@ -116,7 +127,14 @@ class IdSteps(_Steps):
         return {"kind": self.kind, "maps": named}
 
     def check(self, signature: Signature) -> None:
-        """Raises ProjectInvalid where the model has no such input."""
+        """Raises ProjectInvalid where the model has no such input, or a list an id twice."""
+        for name, ids in self._lists():
+            if len(set(ids)) != len(ids):
+                twice = next(each for each, count in Counter(ids).items() if count > 1)
+                raise ProjectInvalid(
+                    f"The ids of {name!r} have {twice!r} twice", where="model.preprocess",
+                    hint="an id's line is what the model takes, so each id has one",
+                )  # fmt: skip
         own = {tensor.name: tensor for tensor in signature.inputs}
         for name in self.maps:
             if name not in own or not own[name].dtype.startswith(("int", "uint")):

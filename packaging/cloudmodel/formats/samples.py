@@ -124,6 +124,24 @@ def load(path: Path, signature: Signature) -> Arrays | None:
     return arrays
 
 
+def places(counts: Mapping[str, int], signature: Signature) -> Arrays | None:
+    """Places in lists of ids, of `counts` ids by input, the last one first: a list may be longer than the model's
+    table. None where another input is no such place, one a row."""
+    import numpy as np
+
+    if {tensor.name for tensor in signature.inputs} != counts.keys():
+        return None
+    if any(not tensor.shape or set(tensor.shape[1:]) - {1} for tensor in signature.inputs):
+        return None
+    return {
+        tensor.name: np.linspace(counts[tensor.name] - 1, 0, sum(BATCHES))
+        .round()
+        .astype(tensor.dtype)
+        .reshape(-1, *tensor.shape[1:])
+        for tensor in signature.inputs
+    }
+
+
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Not by numpy's savez, whose own arguments (`file`, `allow_pickle`) are names that an input may have."""
     import numpy as np

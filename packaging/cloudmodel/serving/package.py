@@ -16,7 +16,6 @@ from cloudmodel.bundle import store as stores
 from cloudmodel.bundle.build import Packaged, build, list_files, versions
 from cloudmodel.bundle.manifest import TRUSTED, Manifest, Provenance
 from cloudmodel.bundle.store import BundleStore
-from cloudmodel.core import files
 from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import CloudmodelError, ProjectInvalid, Unsupported
 from cloudmodel.core.naming import PROJECT_NAME
@@ -24,19 +23,16 @@ from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import choose, opening, preprocess, scan
 from cloudmodel.formats.choose import Found
 from cloudmodel.formats.factory import Source
-from cloudmodel.formats.model import Signature
 from cloudmodel.formats.onnx import MODEL_FILE
 from cloudmodel.formats.opening import Opened
 from cloudmodel.formats.original import FORMATS, Job
-from cloudmodel.formats.preprocess import Steps
+from cloudmodel.formats.preprocess import IdSteps, Steps
 from cloudmodel.formats.signatures import as_tensors
-from cloudmodel.serving import answering, target, wheels
+from cloudmodel.serving import answering, labels, target, wheels
 from cloudmodel.serving.layout import ONNX, Content
 
-LABELS_FILE = "labels.txt"
 MODEL = "model"
 """The folder of the copy that is opened."""
-MAX_LABELS = 16 << 20
 STAYS = (
     "its weights take {size:.1f} GiB, and from 2 GiB on they stay in their own files: an export holds them in memory"
 )
@@ -140,6 +136,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         folder=None if is_onnx or wanted is None else folder,
         data=source.samples,
         large=large,
+        ids=source.preprocess.counts if isinstance(source.preprocess, IdSteps) else None,
         report=report,
     )  # fmt: skip
     ready = is_onnx or opened.exported is not None
@@ -164,9 +161,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     prepares = _prepare(source, opened, folder, layout)
     target.LAYOUTS[layout].write(folder, content)
     brought = wheels.bring(folder, layout, report) if source.wheels else ()
-    labels = _copy_labels(source.labels, folder, opened.asked.signature) or _own_labels(
-        opened.facts.get("labels"), folder
-    )
+    named = labels.copy(source.labels, folder, opened.asked.signature) or labels.own(opened.facts.get("labels"), folder)
     where = str(copy.path or copy.title)
     if large:
         half = opened.facts.get("dtype") != "float32"
@@ -186,7 +181,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         format=found.format,
         layout=layout,
         signature=opened.asked.signature,
-        labels=labels,
+        labels=named,
         scan=verdict,
         parity=proven,
         golden=golden,
@@ -242,38 +237,6 @@ def _facts(opened: Opened, format: str, large: int) -> dict[str, Any]:
     if (written := opened.exported) is not None:
         export = {"exporter": written.exporter, "reason": written.reason, "worst": written.worst}
     return {"original": opened.facts, "export": export, "sizes": sizes}
-
-
-def _copy_labels(labels: Path | None, folder: Path, signature: Signature) -> str | None:
-    if labels is None:
-        return None
-    try:
-        if labels.stat().st_size > MAX_LABELS:
-            raise ProjectInvalid("The labels file is too large", where=str(labels))
-        count = len(labels.read_text(encoding="utf-8").splitlines())
-    except FileNotFoundError:
-        raise ProjectInvalid("There is no such labels file", where=str(labels), hint="check model.labels") from None
-    except UnicodeDecodeError:
-        raise ProjectInvalid("The labels file is not UTF-8 text", where=str(labels)) from None
-    scores = [each for each in signature.outputs if each.dtype.startswith("float") and len(each.shape) > 1]
-    sizes = [each.shape[-1] for each in scores]
-    if sizes and count not in sizes and all(isinstance(size, int) for size in sizes):
-        raise ProjectInvalid(
-            f"The labels file has {count} lines, and no output has as many scores: "
-            + ", ".join(f"{each.name} has {each.shape[-1]}" for each in scores),
-            where=str(labels),
-            hint="one label a line, in the order of the scores",
-        )
-    shutil.copyfile(labels, folder / LABELS_FILE)
-    return LABELS_FILE
-
-
-def _own_labels(labels: Sequence[str] | None, folder: Path) -> str | None:
-    """Write the labels that the model's own files name, one a line; None where it names none that are lines."""
-    if not labels or any(len(each.splitlines()) != 1 for each in labels):
-        return None
-    files.write_text(folder / LABELS_FILE, "".join(f"{each}\n" for each in labels))
-    return LABELS_FILE
 
 
 __all__ = ["ModelSource", "Packaged", "package"]

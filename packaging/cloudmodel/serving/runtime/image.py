@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .errors import RequestRefused
 from .requests import Request
@@ -64,6 +64,8 @@ class Images:
             image = image.convert(self._mode)
         except RequestRefused:
             raise
+        except UnidentifiedImageError:
+            raise RequestRefused(f"image {place} is neither JPEG nor PNG; {EXPECTED}") from None
         except Exception as error:  # Pillow raises a dozen kinds for bytes that are no image
             raise RequestRefused(f"image {place} cannot be read: {error}; {EXPECTED}") from None
         pixels = np.asarray(self._cropped(self._resized(image)), dtype=np.float32)
