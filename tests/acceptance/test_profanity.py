@@ -14,6 +14,12 @@ from wheels import unpacked
 
 SETTINGS = "version: 1\nname: profanity\nmodel: {source: model, task: text-classification}\n"
 SENTENCES = {
+    "Hello there, how are you": 0,
+    "Lorem Ipsum is simply dummy text of the printing and typesetting industry.": 1,
+    "!!!! Click this now!!! -> https://example.com": 0,
+    "fuck you": 1,
+    "fUcK u": 1,
+    "GO TO hElL, you dirty scum": 1,
     "have a nice day": 0,
     "the weather is mild, isn't it?": 0,
     "Would you please send me the report by Friday?": 0,
@@ -21,6 +27,7 @@ SENTENCES = {
     "go to hell, you ASSHOLE!!": 1,
     "what a piece of shit": 1,
 }
+"""The first six and what is to be said of them stand in the tests of the package's authors."""
 
 
 def test_words_go_in_and_its_own_probabilities_come_out(stand: Callable[[str], Any], project: Path) -> None:
