@@ -55,7 +55,7 @@ class FakeEngine:
         if self.scenario == "bug":
             raise KeyError("nobody foresaw this")
         if self.scenario == "locked":
-            raise StackLocked("held by ci-41", where="stack local", hint="cloudmodel state unlock --id 1")
+            raise StackLocked("held by ci-41", where="stack local", hint="cloudmodel state unlock --stack local --id 1")
         events(Diagnostic("warning", "mind the gap", MODELS.urn))
         events(Diagnostic("warning", "an instance costs money"))
         events(Diagnostic("debug", "only with --debug"))

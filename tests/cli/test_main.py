@@ -106,8 +106,19 @@ def test_the_engines_error_is_one_block_with_its_code(cli: Any, project: Path, f
     fleet.scenario = "locked"
     ran = cli("preview")
     assert ran.code == 16
-    assert ran.err.endswith("error: held by ci-41\n  where: stack local\n  next:  cloudmodel state unlock --id 1\n")
+    assert ran.err.endswith(
+        "error: held by ci-41\n  where: stack local\n  next:  cloudmodel state unlock --stack local --id 1\n"
+    )
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("engine", ["embedded", "official"])
+def test_the_next_command_is_for_the_engine_that_was_asked_for(
+    cli: Any, project: Path, fleet: Any, engine: str
+) -> None:
+    fleet.scenario = "locked"
+    hint = cli("preview", "--engine", engine, "-j").json["hint"]
+    assert hint == f"cloudmodel state unlock --stack local --engine {engine} --id 1"
 
 
 def test_debug_shows_the_traceback_too(cli: Any, project: Path, fleet: Any) -> None:
@@ -115,7 +126,7 @@ def test_debug_shows_the_traceback_too(cli: Any, project: Path, fleet: Any) -> N
     ran = cli("preview", "--debug")
     assert ran.code == 16
     assert "Traceback" in ran.err
-    assert ran.err.endswith("next:  cloudmodel state unlock --id 1\n")
+    assert ran.err.endswith("next:  cloudmodel state unlock --stack local --id 1\n")
 
 
 def test_a_bug_is_called_one_and_leaves_its_traceback_in_a_file(cli: Any, project: Path, fleet: Any) -> None:

@@ -19,11 +19,14 @@ from cloudmodel.bundle.manifest import Finding, Scan
 from cloudmodel.bundle.store import FolderStore, open_store
 from cloudmodel.core.errors import CloudmodelError, OperationFailed
 from cloudmodel.deploy.engines import Options
+from cloudmodel.deploy.landed import Proof
 from cloudmodel.engine.lock import StackLock
 from cloudmodel.engine.secrets import Passphrase, Secrets
+from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Event
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import ACCOUNT
+from cloudmodel.settings.load import load_project, load_stack
 
 BUILD = """
 from pathlib import Path
@@ -190,6 +193,37 @@ def test_an_endpoint_that_stands_is_not_begun_anew_with_an_empty_state(stood: An
         assert raised.value.runbook == "lost-state" and str(raised.value.where).endswith("endpoint/digits-other")
     assert len(lost.client("sns").list_topics()["Topics"]) == topics
     assert not project.engine(name, "other").export_state()["deployment"].get("resources")
+
+
+def test_an_endpoint_whose_state_the_other_engine_has_is_said_to_be_its(stood: Any, lost: Cloud) -> None:
+    project, name, _ = stood
+    other, home = ({"embedded", "official"} - {name}).pop(), project.folder / ".cloudmodel"
+    places = {"embedded": "stacks/other/checkpoint.json", "official": "official/.pulumi/stacks/digits/other.json"}
+    state = home / places[other]
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"resources": [{"urn": "urn"}]}}}))
+    try:
+        with pytest.raises(OperationFailed, match=f"its state is the {other} engine's") as raised:
+            project.engine(name, "other").preview(Options(), unheard)
+    finally:
+        state.unlink()
+    assert f"--engine {other}" in str(raised.value.hint) and raised.value.runbook is None
+
+
+def test_an_endpoint_that_does_not_serve_its_configuration_yet_is_told_by_its_status(stood: Any, lost: Cloud) -> None:
+    project, _, _ = stood
+    stack = load_stack(load_project(project.folder), "other")
+    urn = "urn:pulumi:other::digits::aws:sagemaker/endpoint:Endpoint::endpoint"
+    entry = Resource(urn, urn.split("::")[2], id="digits-other", outputs={"endpointConfigName": "lost"})
+    running = server.status(project.folder / ".cloudmodel/local")
+    state = State("digits", "other", resources=(entry,))
+    (found,), unseen = Proof(load_project(project.folder), stack, running).serving(state)
+    assert found.what.startswith("is Failed: ") and (found.property, found.state, found.live) == (
+        "status",
+        "InService",
+        "Failed",
+    )
+    assert not unseen
 
 
 def test_what_needs_no_bundle_goes_on_where_the_pinned_one_was_changed(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from moto.iam.access_control import IAMPolicy
@@ -405,8 +406,18 @@ def test_the_verb_says_what_to_write_where(
         assert answer(words) == 0
         out = capfd.readouterr().out
         assert f"account {ACCOUNT}, region us-east-1" in out.splitlines()[0]
-        for text in ("backend: {url: 's3://", "secretsprovider: awskms://alias/", "bundles: 's3://", "boundary: "):
-            assert text in out
+        blocks = out[out.index("Pulumi.yaml\n") : out.index("Roles of")].split("\n\n")
+        pasted = [
+            yaml.safe_load(each.partition("\n")[2] + "\nmore: 1\n".replace("\n", "\n    ")) for each in blocks if each
+        ]
+        assert [sorted(each) for each in pasted] == [
+            ["backend", "more"],
+            ["bundles", "more"],
+            ["config", "more", "secretsprovider"],
+        ]
+        assert (
+            pasted[0]["backend"]["url"].startswith("s3://") and pasted[2]["config"]["cloudmodel:existing"]["boundary"]
+        )
         assert answer([*words, "--json"]) == 0
         told = json.loads(capfd.readouterr().out)
         assert told["summary"] == {"create": 0, "update": 0, "same": 19}

@@ -39,6 +39,8 @@ class Context:
     json: bool = False
     debug: bool = False
     non_interactive: bool = False
+    engine: str | None = None
+    """What `--engine` said, once a stack is open."""
 
     @property
     def interactive(self) -> bool:
@@ -70,6 +72,7 @@ class Context:
         from cloudmodel.core.errors import ProjectInvalid
         from cloudmodel.settings.load import load_project, load_stack
 
+        self.engine = engine
         try:
             folder = self.folder()
         except ProjectInvalid as nowhere:

@@ -74,6 +74,7 @@ MENDABLE = {
     errno.ELOOP: "name another path",
     errno.EMFILE: "raise the limit of open files (ulimit -n) and run it again",
 }
+COMMAND_ON_A_STACK = re.compile(r"cloudmodel [a-z]+[^;,`]*? --stack [\w.-]++(?! --engine)")
 BUNDLED_JSON_FLAG = re.compile(r"-[yr]*j[yr]*")
 
 
@@ -183,6 +184,8 @@ def _told(raised: BaseException, arguments: Sequence[str], context: Context) -> 
     from cloudmodel.cli.output import show_error
 
     error = explain(raised)
+    if context.engine and error.hint:  # what it says to type is for the same engine
+        error.hint = COMMAND_ON_A_STACK.sub(rf"\g<0> --engine {context.engine}", error.hint)
     if context.debug:
         import traceback
 

@@ -91,7 +91,7 @@ class EmbeddedEngine:
         state = self._folder.load()
         with self._session(state, options, events) as session:
             if not self._offline:
-                Proof(self._project, self._settings, session.cloud).require_known(state)
+                Proof(self._project, self._settings, session.cloud).require_known(state, self.name)
             ordered = self._sealed(session, options.plan) if options.plan else None
             result = engine.preview(
                 session.run, state, session.events, replace=options.replace, refresh=session.refresh, stop=self._stopped
@@ -109,7 +109,7 @@ class EmbeddedEngine:
         require_kept(self._project, self._settings)
         with self._recorded("up", options) as journal, self._session(journal.state, options, events) as session:
             proof = Proof(self._project, self._settings, session.cloud)
-            proof.require_known(journal.state)
+            proof.require_known(journal.state, self.name)
             plan = self._plan(session, journal, options)
             if not journal.state.resources:
                 self._cloud.remember(session.cloud.instance_id)

@@ -18,6 +18,7 @@ from typing import Any
 from cloudmodel.bundle import golden, parity
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core.errors import CloudmodelError, OperationFailed, RolledBack
+from cloudmodel.deploy.elsewhere import other_engine
 from cloudmodel.engine.run import Result
 from cloudmodel.engine.state import Resource, State
 from cloudmodel.engine.step import Op
@@ -63,21 +64,33 @@ class Proof:
     settings: StackSettings
     cloud: Running | None
 
-    def require_known(self, state: State) -> None:
-        """Raise OperationFailed where the stack's endpoint stands and `state` knows nothing of the stack: the state was
-        lost, or another one is looked at, and an update would make a second key and fail at all that has a name."""
+    def require_known(self, state: State, engine: str) -> None:
+        """Raise OperationFailed where the stack's endpoint stands and `state`, the one of `engine`, knows nothing of
+        the stack: the state was lost, or another one is looked at, and an update would make a second key and fail at
+        all that has a name."""
         if state.resources or state.pending or not self._reachable:
             return
         name = names.base(self.settings.existing.name_prefix, self.project.name, self.settings.stack)
         live = self._ask("describe_endpoint", EndpointName=name)
-        if live is not None and live.get("EndpointArn"):
+        if live is None or not live.get("EndpointArn"):
+            return
+        stack, where = self.settings.stack, str(live["EndpointArn"])
+        other = self.cloud and other_engine(self.project.folder, self.project.pulumi_name, stack, engine)
+        if other:
             raise OperationFailed(
-                f"the endpoint {name} stands, and the state of stack {self.settings.stack} knows nothing",
-                where=str(live["EndpointArn"]),
-                hint=f"cloudmodel state rebuild --stack {self.settings.stack}, where it is this stack's; else another "
-                "name for the project or the stack",
-                runbook="lost-state",
+                f"the endpoint {name} stands, and its state is the {other} engine's",
+                where=where,
+                hint=f"go on with --engine {other}; or take the state along: cloudmodel state export --stack {stack} "
+                f"--engine {other} --file state.json, then: cloudmodel state import --stack {stack} --engine {engine} "
+                "--file state.json",
             )
+        raise OperationFailed(
+            f"the endpoint {name} stands, and the state of stack {stack} knows nothing",
+            where=where,
+            hint=f"cloudmodel state rebuild --stack {stack}, where it is this stack's; else another "
+            "name for the project or the stack",
+            runbook="lost-state",
+        )
 
     def tell_rolled_back(self, result: Result) -> None:
         """Raise RolledBack where a failed update of an endpoint left another configuration in service than it wanted.
@@ -155,10 +168,12 @@ class Proof:
         wanted = str(entry.outputs.get("endpointConfigName"))
         serves, status = live.get("EndpointConfigName"), live.get("EndpointStatus")
         if status != "InService" or serves != wanted:
-            why = live.get("FailureReason") or f"it is {status}"
-            other = serves != wanted
-            property, said, seen = ("configuration", wanted, serves) if other else ("status", "InService", status)
-            yield untrue(property, said, seen, f"serves {serves or 'nothing'}, not {wanted}: {why}")
+            why = live.get("FailureReason")
+            if serves == wanted:
+                yield untrue("status", "InService", status, f"is {status}" + (f": {why}" if why else ""))
+            else:
+                instead = f"serves {serves or 'nothing'}, not {wanted}: {why or f'it is {status}'}"
+                yield untrue("configuration", wanted, serves, instead)
             return
         configuration = configurations.get(wanted)
         if configuration is None:

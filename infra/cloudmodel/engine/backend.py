@@ -174,9 +174,14 @@ class StackFolder:
         This is the way out of a damaged state, too. Raises StateCorrupt where the document is not sound.
         """
         where = "the document to import"
-        loaded = checkpoint.read(document, self._project, self._stack, self._secrets, where)
-        state = canonical(loaded.state)
-        self._refuse(integrity.check(state), where)  # before the stack is held, as everything that is no state
+        try:  # before the stack is held, as everything that is no state
+            loaded = checkpoint.read(document, self._project, self._stack, self._secrets, where)
+            state = canonical(loaded.state)
+            if violations := integrity.check(state):
+                raise _unsound(violations, where)
+        except StateCorrupt as corrupt:
+            hint = f"import what `cloudmodel state export --stack {self._stack}` wrote; nothing was changed"
+            raise StateCorrupt(corrupt.message, where=corrupt.where, hint=hint, details=corrupt.details) from None
         with self.replacing("import") as put:
             with contextlib.suppress(CloudmodelError):
                 self._read()  # a state that can be read keeps its salt
@@ -338,11 +343,7 @@ class StackFolder:
 
     def _refuse(self, violations: tuple[str, ...], where: str) -> None:
         if violations:
-            more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-            error = StateCorrupt(
-                f"the state is not sound: {violations[0]}{more}", where=where, details={"violations": list(violations)}
-            )
-            raise self._with_way_back(error)
+            raise self._with_way_back(_unsound(violations, where))
 
     def _with_way_back(self, error: StateCorrupt) -> StateCorrupt:
         good = self._last_good_backup()
@@ -379,6 +380,12 @@ class StackFolder:
         if journal := _content(self._journal):
             private_folder(self._backups)
             write_bytes(self._backups / f"journal-{_digest(journal)[:16]}.ndjson", journal, mode=PRIVATE)
+
+
+def _unsound(violations: tuple[str, ...], where: str) -> StateCorrupt:
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    message = f"the state is not sound: {violations[0]}{more}"
+    return StateCorrupt(message, where=where, details={"violations": list(violations)})
 
 
 def _size(state: State) -> int:

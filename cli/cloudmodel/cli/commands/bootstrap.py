@@ -94,7 +94,7 @@ def written(settings: dict[str, dict[str, Any]], pipeline: dict[str, dict[str, A
 
     parts = []
     for file, keys in settings.items():
-        text = yaml.safe_dump(keys, sort_keys=False, default_flow_style=None, width=120)
+        text = yaml.safe_dump(keys, sort_keys=False, width=120)
         parts.append(f"{file}\n" + "".join(f"    {line}\n" for line in text.splitlines()))
     lines = [
         f"    {what:5}  {job['role']}" + (f"  for {', '.join(job['subjects'])}" if job["subjects"] else "")

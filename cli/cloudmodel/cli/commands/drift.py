@@ -69,8 +69,9 @@ def command(context: Context, stack: str | None, engine: str | None, parallel: i
     for each in serving:
         say(f"{each.urn}\n    endpoint {each.endpoint} {each.what}", fg="yellow")
     if found:
+        places = len(items) + len(serving)
         raise DriftFound(
-            f"the cloud differs from the state in {len(items) + len(serving)} places",
+            f"the cloud differs from the state in {places} place{'s' if places > 1 else ''}",
             where=f"stack {opened.name}",
             hint=f"take the cloud's side: cloudmodel refresh --stack {opened.name}; "
             f"or the state's: cloudmodel up --refresh --stack {opened.name}",

@@ -55,11 +55,13 @@ def import_(context: Context, stack: str | None, engine: str | None, yes: bool, 
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
         document = json.loads(text)
     except (OSError, UnicodeDecodeError) as unreadable:
-        raise UsageError(f"cannot be read: {unreadable}", where=str(file)) from None
+        raise UsageError(f"the state to import cannot be read: {unreadable}", where=str(file)) from None
     except (json.JSONDecodeError, RecursionError) as invalid:
-        raise UsageError(f"is not JSON: {invalid}", where=str(file), hint="cloudmodel state export") from None
+        raise UsageError(
+            f"the state to import is not JSON: {invalid}", where=str(file), hint="cloudmodel state export"
+        ) from None
     if not isinstance(document, dict):
-        raise UsageError("is not an exported state: no JSON object", where=str(file), hint="cloudmodel state export")
+        raise UsageError("the state to import is no JSON object", where=str(file), hint="cloudmodel state export")
     context.confirm(f"Replace the state of stack {opened.name}?", yes=yes)
     opened.engine.import_state(document)
     if context.json:

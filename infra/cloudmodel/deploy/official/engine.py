@@ -61,7 +61,7 @@ class OfficialEngine:
 
     def preview(self, options: Options, events: Events) -> Outcome:
         with self._site.opened(options, events, create=False) as session:
-            self._proof(session).require_known(session.state)
+            self._proof(session).require_known(session.state, self.name)
             bound = self._binding(session)
             ordered = sealed.opened(options.plan, bound) if options.plan else None
             result = session.preview(session.stack.preview, **_flags(session, options))
@@ -76,7 +76,7 @@ class OfficialEngine:
         require_kept(self._project, self._settings)
         with self._site.locked("up"), self._site.opened(options, events) as session:
             proof = self._proof(session)
-            proof.require_known(session.state)
+            proof.require_known(session.state, self.name)
             self._require_plan(session, options)
             if session.cloud and not session.state.resources:
                 self._site.cloud.remember(session.cloud.instance_id)
