@@ -20,6 +20,7 @@ from cloudmodel.bundle.store import FolderStore, open_store
 from cloudmodel.core.errors import CloudmodelError, OperationFailed
 from cloudmodel.deploy.engines import Options
 from cloudmodel.deploy.landed import Proof
+from cloudmodel.deploy.official import failures
 from cloudmodel.engine.lock import StackLock
 from cloudmodel.engine.secrets import Passphrase, Secrets
 from cloudmodel.engine.state import Resource, State
@@ -224,6 +225,36 @@ def test_an_endpoint_that_does_not_serve_its_configuration_yet_is_told_by_its_st
         "Failed",
     )
     assert not unseen
+
+
+TOLD = [
+    ("Duplicate resource URN 'urn:a'; try giving it a unique name", 1, "Duplicate resource URN", "mend the program"),
+    (
+        "error: aws:ec2:Instance r  error: Exception calling application: the local AWS does not do aws:ec2/i:I",
+        2,
+        "the local AWS does not",
+        "target is aws",
+    ),
+    (
+        "error: 'b' still has resources; removal rejected. Possible actions:",
+        2,
+        "the stack b still has resources",
+        "destroy",
+    ),
+    (
+        "error: no resource plugin 'pulumi-resource-random' found in the workspace",
+        2,
+        "no resource plugin",
+        "PULUMI_HOME",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "message", "hint"), TOLD)
+def test_what_pulumi_says_ends_as_it_does_on_the_embedded_engine(text: str, code: int, message: str, hint: str) -> None:
+    told = failures.known(f"preview failed\n{text}\n", "b")
+    assert told is not None and (told.code, told.message.startswith(message)) == (code, True)
+    assert hint in str(told.hint)
 
 
 def test_what_needs_no_bundle_goes_on_where_the_pinned_one_was_changed(

@@ -60,14 +60,17 @@ def test_a_resource_that_is_refused_fails_alike_on_both_engines(make: Callable[.
 
 
 @pytest.mark.official_engine
-def test_a_program_that_raises_shows_no_secret(make: Callable[..., Shell]) -> None:
+def test_a_program_that_raises_or_leaves_shows_no_secret(make: Callable[..., Shell]) -> None:
     shell = make("raising", PROGRAM)
     shell.json("up", "--yes", *OFFICIAL)
-    (shell.folder / "__main__.py").write_text("raise ValueError('hunter2hunter2 is no name')\n")
-    done = shell.run("up", "--yes", *OFFICIAL)
-    assert done.returncode == 1
-    assert b"ValueError" in done.stderr and b"[secret]" in done.stderr
-    assert b"hunter2" not in done.stdout + done.stderr
+    for kind in ("ValueError", "SystemExit"):
+        (shell.folder / "__main__.py").write_text(f"raise {kind}('hunter2hunter2 is no name')\n")
+        done = shell.run("preview", *OFFICIAL)
+        assert done.returncode == 1
+        assert (
+            f"error: the program raised {kind}: [secret] is no name\n  where: {shell.folder}\n" in done.stderr.decode()
+        )
+        assert b"hunter2" not in done.stdout + done.stderr
 
 
 @pytest.mark.official_engine

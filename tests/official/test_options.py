@@ -52,6 +52,8 @@ def test_a_stack_whose_resources_are_asked_for_in_every_way(make: Callable[..., 
     (group,) = cloud.client("logs").describe_log_groups()["logGroups"]
     assert (group["logGroupName"], group["retentionInDays"]) == (entry["id"], 14)
 
+    assert shell.json("preview", "--replace", f"{topic}s", code=2)["where"] == f"{topic}s"
+
     # Another name replaces, without being asked; the group is protected from now on.
     program = shell.folder / "__main__.py"
     program.write_text(PROGRAM.format(name="two") + LOGS.format(protect=True))

@@ -81,6 +81,15 @@ class Result:
         return self
 
 
+def require_replaceable(live: Callable[[str], Resource | None], urns: Iterable[str]) -> None:
+    """Raise UsageError for the first of `urns` that `live` knows no entry of."""
+    for urn in sorted(urns):
+        if live(urn) is None:
+            raise UsageError(
+                "there is no such resource to replace", where=urn, hint="cloudmodel preview --json names each URN"
+            )
+
+
 def plan_of(steps: Iterable[Step]) -> Plan:
     """The plan that allows what `steps` (of a preview) say and nothing else."""
     ops: dict[str, list[Op]] = defaultdict(list)
@@ -199,13 +208,7 @@ class _Session:
             recovery.Recovery(self._ledger, self._reporter, self._provider_of).settle_all()
             if refresh:
                 self._refresh(alone=False)
-            for urn in sorted(urns_to_replace):
-                if self._ledger.live(urn) is None:
-                    raise UsageError(
-                        "there is no such resource to replace",
-                        where=urn,
-                        hint="cloudmodel preview --json names each URN",
-                    )
+            require_replaceable(self._ledger.live, urns_to_replace)
             self._control.check()
             self._evaluate(urns_to_replace)
 

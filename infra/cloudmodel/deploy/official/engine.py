@@ -33,7 +33,7 @@ from cloudmodel.deploy.rollback import Calls, Goal, chosen, prepared, revision_o
 from cloudmodel.deploy.surroundings import begun, binding, environment, expected, require_kept, script, shown
 from cloudmodel.engine import checkpoint, integrity
 from cloudmodel.engine.holder import Owner
-from cloudmodel.engine.run import Result, plan_of
+from cloudmodel.engine.run import Result, plan_of, require_replaceable
 from cloudmodel.engine.step import Events
 from cloudmodel.engine.urn import STACK_TYPE
 from cloudmodel.settings.model import Project, StackSettings
@@ -285,4 +285,5 @@ def _common(options: Options) -> dict[str, Any]:
 
 
 def _flags(session: Session, options: Options) -> dict[str, Any]:
+    require_replaceable(session.state.live, options.replace)
     return _common(options) | {"refresh": session.refresh, "replace": list(options.replace)}

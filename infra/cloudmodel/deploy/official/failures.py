@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from cloudmodel.core.errors import (
     CloudmodelError,
@@ -13,9 +14,13 @@ from cloudmodel.core.errors import (
     StackLocked,
     StackNotFound,
     StateCorrupt,
+    Unsupported,
     UsageError,
 )
+from cloudmodel.provider.provider import WAY_OUT
 
+PREFIXES = ("stderr: ", "error: ", "Preview failed: ", "Exception calling application: ")
+"""What stands before the words that matter, in this order."""
 NOISE = re.compile(r"^(error: )?(update failed|preview failed|refresh failed|destroy failed|\s*)$")
 
 
@@ -99,13 +104,17 @@ KNOWN = (
         r"still has resources",
         UsageError,
         "cloudmodel destroy --stack {stack}; or `--force` to forget them",
+        "the stack {stack} still has resources",
     ),
+    Known(r"Duplicate resource URN", CloudmodelError, "mend the program; what was already made is recorded"),
+    Known(r"the local AWS does not do ", Unsupported, WAY_OUT),
     Known(r"no stack named", StackNotFound, "cloudmodel stack ls"),
     Known(
         r"Could not automatically download and install|[Cc]ould not (find|load|install) plugin|no resource plugin"
         r"|failed to (load|install) plugin",
         UsageError,
-        "pulumi plugin install resource aws (the version that the message names)",
+        "pulumi plugin install resource NAME, for the name and the version of the message; for a local stack with "
+        "PULUMI_HOME=.cloudmodel/official/home in the project's folder",
     ),
 )
 
@@ -115,7 +124,7 @@ def known(text: str, stack: str) -> CloudmodelError | None:
     for each in KNOWN:
         found = re.search(rf"^.*(?:{each.words}).*$", text, re.MULTILINE)
         if found:
-            line = found[0].strip().removeprefix("stderr: ").removeprefix("error: ")
+            line = _bare(found[0])
             detail = _holder(text) or line
             message = each.message.format(stack=stack, detail=detail) if each.message else line
             hint = each.hint.format(stack=stack)
@@ -137,12 +146,17 @@ def unknown(text: str, said: Sequence[tuple[str, str]], stack: str) -> Cloudmode
             details={"failed": [{"urn": urn, "message": message} for urn, message in of_resources]},
         )
     lines = [message for _, message in said] or [line for line in text.splitlines() if not NOISE.match(line)]
-    said_last = lines[-1].strip().removeprefix("stderr: ").removeprefix("error: ") if lines else "it did not say why"
+    said_last = _bare(lines[-1]) if lines else "it did not say why"
     return CloudmodelError(
         f"the official engine failed: {said_last}",
         where=f"stack {stack}",
         hint="add --debug to see all that it said",
     )
+
+
+def _bare(line: str) -> str:
+    """A line without what the command line puts before it."""
+    return reduce(str.removeprefix, PREFIXES, line.strip().rpartition("  error: ")[2])
 
 
 def _holder(text: str) -> str:

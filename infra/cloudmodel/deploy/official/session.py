@@ -34,16 +34,16 @@ class Program:
     """The project's program, which keeps what it raised: Pulumi passes on no more than its text."""
 
     def __init__(self, script: Callable[[], object], folder: Path) -> None:
-        self.raised: Exception | None = None
+        self.raised: BaseException | None = None
+        self.folder = folder
         self._script = script
-        self._folder = folder
 
     def __call__(self) -> None:
         self.raised = None
-        forget_modules(self._folder)
+        forget_modules(self.folder)
         try:
             self._script()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.raised = error
             raise
 
@@ -117,6 +117,7 @@ class Session:
         if raised is not None and not isinstance(raised, RpcError):  # that is the engine's end, not the program's
             return CloudmodelError(
                 f"the program raised {type(raised).__name__}: {raised}",
+                where=str(self.program.folder),
                 hint="mend the program; what was already made is recorded",
             )
         return failures.unknown(text, translator.errors, self.stack.name)
