@@ -1,4 +1,4 @@
-"""Whole commands, as a user types them: a real process each, a real local AWS, real predictions."""
+"""Whole commands, as a user types them: a process each, a real local AWS, real predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's shell: whole commands, a real process each."""
+"""A user's shell: whole commands, a process each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import warm_start
 
 COMMAND = Path(sys.executable).parent / "cloudmodel"
 
@@ -21,16 +23,15 @@ class Shell:
     command: Path = COMMAND
 
     def run(self, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        """Run `cloudmodel WORDS...` to its end, whatever it answers."""
+        """Run `cloudmodel WORDS...` to its end, whatever it answers; from a warm start where it is our own."""
+        if self.command == COMMAND:
+            return warm_start.run(
+                self.command, words, folder=self.folder, environment=self.environment, stdin=stdin or b""
+            )
         return subprocess.run(
-            [self.command, *words],
-            cwd=self.folder,
-            env=self.environment,
-            input=b"" if stdin is None else stdin,
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
+            [self.command, *words], cwd=self.folder, env=self.environment, input=stdin or b"", capture_output=True,
+            timeout=warm_start.PATIENCE, check=False,
+        )  # fmt: skip
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start `cloudmodel WORDS...` in a process group of its own."""
