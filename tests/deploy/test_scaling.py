@@ -107,7 +107,7 @@ def scaled(engine: str, packaged: Path, tmp_path: Path) -> Iterator[Scaled]:
 
 
 @pytest.mark.parametrize("engine", ["embedded", pytest.param("official", marks=OFFICIAL)])
-def test_a_count_outlives_updates_and_changes_of_machines(scaled: Scaled) -> None:
+def test_a_count_outlives_updates_changes_of_machines_and_variants(scaled: Scaled) -> None:
     scaled.scale(5)
 
     # Another revision on the same machines. Autoscaling goes on between the plan and its `up`: that is no other plan.
@@ -142,12 +142,9 @@ def test_a_count_outlives_updates_and_changes_of_machines(scaled: Scaled) -> Non
     assert scaled.endpoint() == (2, "ml.c7i.large")
     assert scaled.registered() == (0, 0)
 
-
-@pytest.mark.parametrize("engine", ["embedded", pytest.param("official", marks=OFFICIAL)])
-def test_a_variant_that_scales_is_taken_off_before_it_goes(scaled: Scaled) -> None:
-    """Both engines delete what hangs on the machines first, also where the program names it no more."""
-    pair = "[{name: main, weight: 1}, {name: next, weight: 1}]"
-    scaled.say({"variants": pair})
+    # A variant that scales is taken off before it goes. Both engines delete what hangs on the machines first, also
+    # where the program names it no more.
+    scaled.say({"variants": "[{name: main, weight: 1}, {name: next, weight: 1}]"})
     scaled.up()
     assert scaled.registered() == (2, 2)
     scaled.say({"variants": "[{name: main, weight: 1}]"})

@@ -83,4 +83,6 @@ def environment(shell: Shell, store: Cloud, tmp_path: Path) -> dict[str, str]:
         "AWS_ENDPOINT_URL_S3": store.endpoint_url,
         "AWS_ENDPOINT_URL_STS": store.endpoint_url,
         "AWS_EC2_METADATA_DISABLED": "true",
+        # Where pip has nothing to install it still reads for a second what all packages here ask for.
+        "PIP_NO_WARN_CONFLICTS": "1",
     }
