@@ -3,6 +3,7 @@ says how many: never silently. Where `CLOUDMODEL_EVERY_TEST` is set, as in `.ci/
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -27,6 +28,8 @@ LEFT_OUT = pytest.StashKey[dict[str, int]]()
 def pytest_configure() -> None:
     # The tests start a thousand processes: each would compile the whole of cloudmodel again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Looking for garbage every 700 objects among the classes of pulumi_aws is a sixth of what tests in process cost.
+    gc.set_threshold(50_000)
     # What a shell starts in the background ignores Ctrl-C and hands that on: tests that press it would wait for ever.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     lacking = [f"{marker}: {told}" for marker, (finds, told) in NEEDS.items() if not finds()]
