@@ -1,6 +1,8 @@
 """What `cloudmodel --help` costs, in bare interpreter starts: median CPU of 10 runs each, in turn, in one run.
 
-.venv/bin/python benchmarks/cli_start.py
+.venv/bin/python benchmarks/cli_start.py [PROJECT]
+
+With the folder of a project whose stack `local` stands, also what its commands cost that change nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ import sys
 from pathlib import Path
 
 ROUNDS = 10
+CLOUDMODEL = str(Path(sys.executable).parent / "cloudmodel")
 COMMANDS = {
     "bare interpreter": [sys.executable, "-c", "pass"],
     "click and rich": [sys.executable, "-c", "import click, rich.console"],
-    "cloudmodel --help": [str(Path(sys.executable).parent / "cloudmodel"), "--help"],
-    "cloudmodel up --help": [str(Path(sys.executable).parent / "cloudmodel"), "up", "--help"],
+    "cloudmodel --help": [CLOUDMODEL, "--help"],
+    "cloudmodel up --help": [CLOUDMODEL, "up", "--help"],
 }
+READING = ("local status", "outputs", "status", "preview")
+"""Commands of a project that change nothing."""
 
 
 def cpu(command: list[str]) -> float:
@@ -30,11 +35,14 @@ def cpu(command: list[str]) -> float:
 
 def main() -> None:
     """Print each command's median CPU and its ratio to a bare interpreter."""
-    for command in COMMANDS.values():
+    commands = dict(COMMANDS)
+    for project in sys.argv[1:]:
+        commands |= {f"cloudmodel {verb}": [CLOUDMODEL, "-C", project, *verb.split()] for verb in READING}
+    for command in commands.values():
         cpu(command)
-    samples: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    samples: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(ROUNDS):
-        for name, command in COMMANDS.items():
+        for name, command in commands.items():
             samples[name].append(cpu(command))
     floor = statistics.median(samples["bare interpreter"])
     for name, values in samples.items():
