@@ -17,7 +17,8 @@ from cloudmodel.operate.bootstrap import advice, documents
 from cloudmodel.operate.bootstrap.setup import GITLAB, Setup
 from cloudmodel.operate.bootstrap.setup import pipeline as trusted
 from cloudmodel.settings.model import Existing
-from gitlab import GitLab, Pipeline, load, serving
+from gitlab import GitLab, Pipeline, load
+from host_api import serving
 from repository import Repository, git
 from shell import Shell
 

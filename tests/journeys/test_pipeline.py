@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from actions import GitHub, Runner, load, serving
+from actions import GitHub, Runner, load
 from cloud import Cloud
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import ACCOUNT
+from host_api import serving
 from repository import Repository, git
 from shell import Shell
 

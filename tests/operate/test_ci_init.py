@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import gitlab
-from actions import GitHub, load, scripts, serving, zipped
+from actions import GitHub, load, scripts, zipped
 from cloudmodel.cli.main import answer
 from cloudmodel.deploy.binding import tool_version
 from cloudmodel.localaws.identity import ACCOUNT
@@ -27,6 +27,7 @@ from cloudmodel.operate.pipeline.facts import apply_seconds
 from cloudmodel.provider.sagemaker import GONE_SECONDS, READY_SECONDS
 from cloudmodel.settings.load import load_project, load_stack
 from cloudmodel.settings.model import Existing
+from host_api import serving
 
 BIN = Path(sys.executable).parent
 STACK = """config:
@@ -318,7 +319,7 @@ def test_a_pinned_bundle_is_taken_from_own_runs_alone_and_by_its_bytes_alone(mak
     ):
         script = jobs[job]["script"][0].partition(next_)[0]
         host.elsewhere = "plan" in job
-        with gitlab.serving(host):
+        with serving(host):
             known = {"BUNDLES": f"{host.url}/api/v4/projects/7/packages/generic/cloudmodel-bundles/0.0.0"}
             known |= {"CI_JOB_TOKEN": "a-job", "CI_MERGE_REQUEST_DIFF_BASE_SHA": "none"}
             subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=project, env=given | known, check=True)

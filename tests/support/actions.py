@@ -12,13 +12,10 @@ import re
 import shutil
 import stat
 import subprocess
-import threading
 import urllib.parse
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -43,8 +40,10 @@ class GitHub:
     roles: list[str] = field(default_factory=list)
     left: list[tuple[str, int, bytes]] = field(default_factory=list)
 
-    def answer(self, method: str, target: str, body: Any) -> Any:
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Any:
         """The REST API: JSON, or the bytes of a zip."""
+        assert headers["Authorization"] == "Bearer a-token"
+        said = json.loads(body or b"{}")
         path, _, query = target.partition("?")
         asked = urllib.parse.parse_qs(query)
         match path.removeprefix(f"/repos/{self.repository}/").split("/"):
@@ -52,9 +51,9 @@ class GitHub:
                 return self.comments if asked["page"] == ["1"] else []
             case ["issues", _, "comments"]:
                 url = f"{self.url}/repos/{self.repository}/issues/comments/{len(self.comments)}"
-                self.comments.append({"url": url, "user": {"type": "Bot"}, "body": body["body"]})
+                self.comments.append({"url": url, "user": {"type": "Bot"}, "body": said["body"]})
             case ["issues", "comments", number] if method == "PATCH":
-                self.comments[int(number)]["body"] = body["body"]
+                self.comments[int(number)]["body"] = said["body"]
             case ["actions", "artifacts"]:
                 (name,) = asked["name"]
                 found = [(str(number), head) for number, (each, head, _) in enumerate(self.left) if each == name]
@@ -88,33 +87,6 @@ def zipped(files: Mapping[str, bytes], links: Mapping[str, str] = MappingProxyTy
             link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
             archive.writestr(link, target)
     return packed.getvalue()
-
-
-@contextmanager
-def serving(github: GitHub) -> Iterator[GitHub]:
-    """`github` over HTTP."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _do(self) -> None:
-            assert self.headers["Authorization"] == "Bearer a-token"
-            length = int(self.headers.get("Content-Length", 0))
-            found = github.answer(self.command, self.path, json.loads(self.rfile.read(length)) if length else None)
-            body = found if isinstance(found, bytes) else json.dumps(found).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_PATCH = _do  # noqa: N815
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    github.url = f"http://127.0.0.1:{server.server_port}"
-    yield github
-    server.shutdown()
-    server.server_close()
 
 
 @dataclass
