@@ -160,16 +160,17 @@ def s3(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """This process on the machine of whoever is on call: credentials, another region, and two stacks there."""
     for name in [each for each in os.environ if each.startswith(("AWS_", "PULUMI_", "CLOUDMODEL_"))]:
         monkeypatch.delenv(name)
-    for name, value in (account.environment | {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}).items():
+    for name, value in (account.environment | {"AWS_REGION": "eu-west-1"}).items():
         monkeypatch.setenv(name, value)
     client = account.cloud.client("s3")
-    client.create_bucket(Bucket=SHOP)
-    for key, content in STATE.items():
-        client.put_object(Bucket=SHOP, Key=key, Body=content)
+    for bucket in (SHOP, SHOP.replace("eu-west-1", "eu-west-3")):  # the other is of another region
+        client.create_bucket(Bucket=bucket)
+        for key, content in STATE.items():
+            client.put_object(Bucket=bucket, Key=key, Body=content)
     yield client
     order_faults(account.running)
     for bucket in client.list_buckets()["Buckets"]:
-        if bucket["Name"].endswith("eu-west-1"):
+        if SHOP.removesuffix("1") in bucket["Name"]:
             for each in client.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ()):
                 client.delete_object(Bucket=bucket["Name"], Key=each["Key"])
             client.delete_bucket(Bucket=bucket["Name"])

@@ -214,9 +214,10 @@ def _buckets() -> Iterator[BackendBucket]:
 
 
 def _region() -> str | None:
+    """The region that is set; of the two variables boto3 reads one only."""
     import boto3
 
-    found: str | None = boto3.session.Session().region_name
+    found: str | None = os.environ.get("AWS_REGION") or boto3.session.Session().region_name
     return found
 
 
