@@ -33,7 +33,7 @@ def make(tmp_path: Path) -> Make:
             Dataset({"x": parts.rows(20, (16,), seed)}, np.zeros(20, int), None, "rows")
             for seed in (10 + calibrated, 20 + trained, 30)
         )
-        material = Material(onnx.signature(model), metric="accuracy")
+        material = Material(onnx.signature(model), metric="accuracy", folder=tmp_path)
         return Workshop(
             Artifact(model), material, Sets(train, calibration, held, held, "rows"),
             root=tmp_path / "cache", work=tmp_path / "work", reuse=reuse,
@@ -55,6 +55,16 @@ def test_trial_is_known_by_model_recipe_rows_and_versions(make: Make, monkeypatc
     monkeypatch.setattr(workshop, "versions", lambda: {**found, "onnxruntime": "0.1"})
     others.append(make().key(STATIC))
     assert len({was, *others}) == 7
+
+
+def test_trial_that_trains_is_known_by_the_projects_code_too(make: Make, tmp_path: Path) -> None:
+    """The student of `distill` is a function of it: another one was answered from the cache."""
+    keys = set()
+    for name, text in (("net.py", "WIDTH = 8"), ("net.py", "WIDTH = 16"), ("parts/net.py", ""), (".venv/net.py", "")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        keys |= {make().key(STATIC), make().key(TRAINED)}
+    assert len(keys) == 1 + 3
 
 
 def test_latency_is_taken_over_when_resumed_on_the_same_processor(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ def test_too_few_rows_are_undecidable_and_say_how_many_would_do(optimized: Optim
     [
         ({"train": "data/heldout.npz"}, "", "rows are in both files"),
         ({"train": "data/none.npz"}, "", "no such data file"),
-        ({}, "version: 1\nrecipes: [[{technique: prnue}]]", "no technique 'prnue'"),
+        ({}, "version: 1\nrecipes: [[{technique: prune}]]", "prune: not applicable, needs the PyTorch model"),
         ({"metric": "rmse"}, "", "rmse: an output"),
     ],
 )
@@ -228,3 +228,13 @@ def test_without_evaluation_data_it_says_what_it_needs(optimized: Optimized, tmp
     ran = cloudmodel("optimize", "--json", folder=folder)
     assert ran.returncode == 2
     assert "evaluate:" in json.loads(ran.stdout)["hint"]
+
+
+def test_layout_that_serves_no_onnx_is_refused_before_the_search(optimized: Optimized, tmp_path: Path) -> None:
+    folder = project_with(optimized, tmp_path / "layout")
+    with (folder / "cloudmodel.yaml").open("a") as settings:
+        settings.write("serve: {layout: sklearn}\n")
+    ran = cloudmodel("optimize", "--json", folder=folder)
+    assert ran.returncode == 2
+    assert "cannot be served with layout 'sklearn'" in json.loads(ran.stdout)["message"]
+    assert not (folder / ".cloudmodel/caches").exists()

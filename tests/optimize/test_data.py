@@ -56,6 +56,10 @@ JSONL = "".join(
     json.dumps({"inputs": {"x": row.tolist()}, "label": int(label)}) + "\n"
     for row, label in zip(X, LABELS, strict=True)
 )
+TABLE = "".join(
+    json.dumps({"a": float(a), "label": int(label), "b": float(b)}) + "\n"
+    for (a, b), label in zip(X, LABELS, strict=True)
+)
 FUNCTION = "import numpy as np\ndef rows():\n    return {'x': np.arange(12.0).reshape(6, 2), 'y': [0, 1, 2, 0, 1, 2]}\n"
 
 
@@ -66,9 +70,10 @@ FUNCTION = "import numpy as np\ndef rows():\n    return {'x': np.arange(12.0).re
         lambda folder: npz(folder, inputs=X, target=LABELS),
         write("data.csv", CSV),
         write("data.jsonl", JSONL),
+        write("table.jsonl", TABLE),
         lambda folder: write("rows_of_test.py", FUNCTION)(folder) and "rows_of_test:rows",
     ],
-    ids=["npz", "npz-common-names", "csv", "jsonl", "function"],
+    ids=["npz", "npz-common-names", "csv", "jsonl", "jsonl-table", "function"],
 )
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, make: Callable[[Path], str]) -> None:
     found = data.load(make(tmp_path), tmp_path, FLAT)
@@ -96,10 +101,20 @@ def test_flat_rows_fit_an_image_of_as_many_numbers(tmp_path: Path) -> None:
     ("make", "said"),
     [
         (lambda folder: "none.npz", "no such data file"),
-        (write("data.npz", "not a zip"), "cannot be read"),
+        (write("data.npz", "not a zip"), "it is no npz file"),
+        (lambda folder: npz(folder, x=np.array([{}]), labels=LABELS), "array 'x' holds Python objects"),
         (write("data.txt", "x"), "not read from .txt"),
         (write("data.csv", "a,b,label\n1,2\n"), "another number of columns"),
-        (write("data.csv", "a,b,label\n1,two,0\n"), "cannot be read"),
+        (write("data.csv", "a,b,label\n1,two,0\n"), "column 'b' has 'two' in row 1, which is no number"),
+        (write("data.csv", "label\n0\n"), "no column but label"),
+        (
+            write("data.jsonl", '{"x": [1, 2], "label": 0}\n{"x": [1, 2]}\n'),
+            "line 2 and the first do not both have label",
+        ),
+        (
+            write("data.jsonl", '{"x": [1, 2], "label": 0}\n{"x": [1], "label": 1}\n'),
+            "rows of 'x' differ in their shape",
+        ),
         (write("data.jsonl", "{\n"), "cannot be read"),
         (lambda folder: npz(folder, x=X[:0], labels=LABELS[:0]), "no rows"),
         (write("data.csv", "a,b,label\n"), "no rows"),
@@ -112,6 +127,7 @@ def test_flat_rows_fit_an_image_of_as_many_numbers(tmp_path: Path) -> None:
         ),
         (lambda folder: npz(folder, x=np.where(X == 8, np.inf, X), labels=LABELS), r"\(row 4\)"),
         (lambda folder: npz(folder, x=X, labels=LABELS[:5]), "'labels' has 5 entries for 6 rows"),
+        (lambda folder: npz(folder, x=X, labels=3), "'labels' has no entries for 6 rows"),
         (lambda folder: npz(folder, x=X, labels=np.array([0, 1, np.nan, 1, 1, 1])), "label of row 2"),
         (lambda folder: "no_such_module_here:rows", "cannot be imported"),
         (
@@ -122,12 +138,14 @@ def test_flat_rows_fit_an_image_of_as_many_numbers(tmp_path: Path) -> None:
             lambda folder: write("bad_of_test.py", "def rows():\n    1 / 0\n")(folder) and "bad_of_test:rows",
             "ZeroDivision",
         ),
+        (lambda folder: write("cut_of_test.py", "def rows(:\n")(folder) and "cut_of_test:rows", "SyntaxError"),
     ],
 )
 def test_what_is_wrong_with_data_is_named(tmp_path: Path, make: Callable[[Path], str], said: str) -> None:
     with pytest.raises(ProjectInvalid, match=said) as caught:
         data.load(make(tmp_path), tmp_path, FLAT)
     assert caught.value.where
+    assert caught.value.hint
 
 
 def rows(count: int, seed: int = 0) -> dict[str, Any]:
@@ -200,3 +218,16 @@ def test_unusable_evaluation_data_are_refused(tmp_path: Path, evaluate: dict[str
 @pytest.mark.parametrize(("rows_given", "wanted"), [(898, 100), (5000, 500), (40, 20), (100_000, 2000)])
 def test_selection_is_a_tenth_and_at_least_a_hundred(rows_given: int, wanted: int) -> None:
     assert sets.selection_rows(rows_given) == wanted
+
+
+@pytest.mark.parametrize("calibrate", [None, "other.npz"])
+def test_rows_of_one_query_stay_together(tmp_path: Path, calibrate: str | None) -> None:
+    """A tenth of a query's rows would be another question: ten of fifteen have a recall of 1 at 10."""
+    queries = np.random.default_rng(1).permutation(np.repeat(np.arange(60), 15))
+    npz(tmp_path, "evaluate.npz", **rows(900), groups=queries)
+    npz(tmp_path, "other.npz", **rows(50, 2))
+    found = sets.divide("evaluate.npz", tmp_path, FLAT, train=None, calibrate=calibrate, seed=3)
+    for part in (found.selection, found.final):
+        assert part.groups is not None
+        assert set(np.unique(part.groups, return_counts=True)[1]) == {15}
+    assert len(found.selection) == 105

@@ -93,6 +93,17 @@ def test_few_rows_do_not_decide_a_mean() -> None:
     assert judged("mse", values, values, values).verdict is Verdict.UNDECIDABLE
 
 
+@pytest.mark.parametrize(("queries", "verdict"), [(20, Verdict.UNDECIDABLE), (400, Verdict.MET)])
+def test_metrics_of_order_are_proven_by_queries_and_not_by_their_rows(queries: int, verdict: Verdict) -> None:
+    random = np.random.default_rng(1)
+    groups, scores = np.repeat(np.arange(queries), 20), random.normal(size=20 * queries)
+    data = Dataset({"x": scores[:, None]}, random.integers(0, 2, 20 * queries), groups, "data.npz")
+    outputs = {"scores": scores}
+    found = gate.judge(metrics.fit("recall@10", outputs, data, folder=Path()), outputs, outputs, data, Demand())
+    assert found.verdict is verdict
+    assert found.delta.high == pytest.approx(1 - 0.05 ** (1 / queries))  # no query changed: the exact bound of so many
+
+
 def test_fidelity_is_asked_of_every_output_and_stops_a_trial_whose_metric_is_perfect() -> None:
     data = Dataset({"x": np.zeros((400, 1), np.float32)}, np.zeros(400, int), None, "data.npz")
     vectors = np.random.default_rng(1).normal(size=(400, 8)).astype(np.float32)

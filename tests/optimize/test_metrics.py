@@ -67,11 +67,15 @@ def test_auc_counts_ties_half() -> None:
 
 
 def test_own_function_is_imported_from_the_project(tmp_path: Path) -> None:
-    (tmp_path / "own_metric_of_test.py").write_text("def score(outputs, labels):\n    return float(len(labels)) / 2\n")
+    (tmp_path / "own_metric_of_test.py").write_text(
+        "def score(outputs, labels):\n    assert len(labels), 'no rows'\n    return float(len(labels)) / 2\n"
+    )
     answers = {"output": LOGITS}
     metric = metrics.fit("own_metric_of_test:score", answers, rows(LABELS), folder=tmp_path)
     assert metric.total(answers, rows(LABELS)) == 150
     assert metric.larger_is_better
+    with pytest.raises(ProjectInvalid, match=r"failed on 0 rows: AssertionError: no rows"):
+        metric.total(answers, rows(LABELS[:0]))
 
 
 @pytest.mark.parametrize(
@@ -79,6 +83,8 @@ def test_own_function_is_imported_from_the_project(tmp_path: Path) -> None:
     [
         ("accuracy", LOGITS, np.full(300, 6), "none of the model's 6 classes"),
         ("accuracy", LOGITS, LABELS + 0.5, "needs classes as labels"),
+        ("accuracy", LOGITS, LABELS.astype(str), "labels are words such as"),
+        ("accuracy", LOGITS[:, :1], np.where(LABELS == 1, 1, -1), "none of the model's 2 classes"),
         ("accuracy", np.zeros((300, 2, 3), np.float32), LABELS, "gives no class a row"),
         ("cross-entropy", LOGITS[:, 0], LABELS, "needs a float output"),
         ("auc", LOGITS, np.zeros(300, int), "at least two classes"),
@@ -88,5 +94,22 @@ def test_own_function_is_imported_from_the_project(tmp_path: Path) -> None:
     ],
 )
 def test_metric_that_does_not_fit_is_refused_by_name(name: str, output: Any, labels: Any, said: str) -> None:
-    with pytest.raises(ProjectInvalid, match=said):
+    with pytest.raises(ProjectInvalid, match=said) as caught:
         total(name, output, labels)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["auc", "cross-entropy", "top-5"])
+def test_metrics_of_scores_match_labels_to_columns_and_not_to_the_words_beside_them(name: str) -> None:
+    """As scikit-learn's classifiers answer: a label that is a word, and scores by column."""
+    answers = {"label": np.array(["cat", "dog", "eel", "fox", "gnu", "hen"])[LABELS], "probabilities": PROBABILITIES}
+    found = metrics.fit(name, answers, rows(LABELS), folder=Path()).total(answers, rows(LABELS))
+    assert found == pytest.approx(total(name, PROBABILITIES, LABELS))
+    with pytest.raises(ProjectInvalid, match="labels are words"):
+        metrics.fit(name, answers, rows(answers["label"]), folder=Path())
+
+
+def test_labels_are_checked_before_their_rows_are_asked() -> None:
+    late = np.append(LABELS, 6)
+    with pytest.raises(ProjectInvalid, match="label 6 of row 300"):
+        metrics.check("accuracy", {"output": LOGITS}, rows(late))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -39,6 +40,20 @@ def versions() -> dict[str, str]:
 def key_of(*parts: Any) -> str:
     """The hex sha256 of the parts' canonical JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_of(folder: Path) -> str:
+    """The hex sha256 of the project's own Python files, by name and content: a student, a layer's dropout and a metric
+    are in them and in no model file. Hidden folders and virtual environments are left out."""
+    digest = hashlib.sha256()
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not Path(place, name, "pyvenv.cfg").exists()
+        )
+        for path in (Path(place, name) for name in sorted(names) if name.endswith(".py")):
+            if path.is_file():
+                digest.update(json.dumps([str(path.relative_to(folder)), _sha256(path)]).encode())
+    return digest.hexdigest()
 
 
 class Cache:
@@ -94,6 +109,11 @@ class Cache:
     def ranges(self) -> Path:
         """Where calibration is kept."""
         return self.root / "ranges"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -51,6 +51,10 @@ def _leave(found: Found) -> str:
         return f"leave it as it is: {unsure[0].reason}; run it again on a quieter machine"
     timed = [trial for trial in found.trials if trial.ratio is not None and trial.claim is not None]
     if not timed:
+        # Where none could even be made, and all for one reason, that is the reason.
+        reasons = {trial.reason.partition(": ")[2] for trial in found.trials if trial.made is None}
+        if len(reasons) == 1 and all(trial.made is None for trial in found.trials):
+            return f"leave it as it is: {reasons.pop()}"
         return f"leave it as it is: no trial passed; {why}"
     best = max(timed, key=lambda trial: trial.ratio.mid if trial.ratio else 0.0)
     return f"leave it as it is: the best trial that passed, {best.recipe.title}, is {best.reason}; {why}"

@@ -83,16 +83,16 @@ def load(reference: str, folder: Path, signature: Signature) -> Dataset:
     inputs = {tensor.name: _column(arrays, tensor, signature, where) for tensor in signature.inputs}
     counts = {name: len(array) for name, array in inputs.items()}
     if len(set(counts.values())) > 1:
-        raise ProjectInvalid(f"The inputs have different numbers of rows: {counts}", where=where)
+        raise ProjectInvalid(
+            f"The inputs have different numbers of rows: {counts}", where=where, hint="row by row they belong together"
+        )
     count = next(iter(counts.values()))
     named = next((name for name in LABELS if name in arrays and name not in inputs), None)
     labels = None if named is None else np.asarray(arrays[named])
     groups = np.asarray(arrays[GROUPS]) if GROUPS in arrays else None
     for what, column in ((named, labels), (GROUPS, groups)):
-        if column is not None and len(column) != count:
-            raise ProjectInvalid(
-                f"{what!r} has {len(column)} entries for {count} rows", where=where, hint="one label a row"
-            )
+        if column is not None and (found := len(column) if column.ndim else "no") != count:
+            raise ProjectInvalid(f"{what!r} has {found} entries for {count} rows", where=where, hint="one entry a row")
     if labels is not None and labels.dtype.kind == "f" and not np.isfinite(labels).all():
         row = int(np.argmax(~np.isfinite(labels.reshape(count, -1)).all(axis=1)))
         raise ProjectInvalid(f"The label of row {row} is no number", where=where, hint="leave such rows out")
@@ -129,7 +129,9 @@ def _column(arrays: Mapping[str, Array], tensor: Tensor, signature: Signature, w
         )
     array = arrays[name]
     if array.ndim and not len(array):
-        raise ProjectInvalid("The data hold no rows", where=where, hint="write at least one row for every input")
+        raise ProjectInvalid(
+            f"The data hold no rows for input {name!r}", where=where, hint="write at least one row for every input"
+        )
     # A flat row of numbers fits any shape of as many numbers: that is how csv holds an image.
     fixed = tensor.shape[1:]
     if array.ndim == 2 and len(fixed) > 1 and all(isinstance(size, int) for size in fixed):
@@ -149,7 +151,9 @@ def _column(arrays: Mapping[str, Array], tensor: Tensor, signature: Signature, w
         return array.astype(object)
     if not np.can_cast(array.dtype, tensor.dtype, "same_kind"):
         raise ProjectInvalid(
-            f"The data are {array.dtype} for input {tensor.name!r}, which takes {tensor.dtype}", where=where
+            f"The data are {array.dtype} for input {tensor.name!r}, which takes {tensor.dtype}",
+            where=where,
+            hint="write that array as numbers that the model takes",
         )
     converted = array.astype(tensor.dtype)
     if converted.dtype.kind == "f" and not np.isfinite(converted).all():

@@ -18,6 +18,8 @@ from cloudmodel.formats.factory import function
 from cloudmodel.formats.model import Signature
 
 Arrays = Mapping[str, NDArray[Any]]
+OWN = frozenset({"labels", "label", "y", "targets", "target", "groups"})
+"""Columns of a table that belong to no input."""
 
 
 def read(reference: str, folder: Path, signature: Signature) -> tuple[Arrays, str]:
@@ -39,36 +41,52 @@ def read(reference: str, folder: Path, signature: Signature) -> tuple[Arrays, st
     except ProjectInvalid:
         raise
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, csv.Error) as error:
-        raise ProjectInvalid(f"The data cannot be read: {_line(error)}", where=str(path)) from None
+        raise ProjectInvalid(
+            f"The data cannot be read: {_line(error)}", where=str(path), hint="mend the file, or write it as npz"
+        ) from None
 
 
 def _npz(path: Path, _: Signature) -> Arrays:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no npz file; numpy.savez writes one")
     with np.load(path, allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}
+        arrays = {}
+        for name in data.files:
+            try:
+                arrays[name] = data[name]
+            except ValueError as error:
+                raise ValueError(f"array {name!r} holds Python objects; write it as numbers or strings") from error
+        return arrays
 
 
 def _csv(path: Path, signature: Signature) -> Arrays:
-    """A header line; a column an input where all inputs are single values, else all columns but labels and groups are
-    the numbers of the only input."""
+    """A header line, then a line a row: see `_columns`."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, strict=True))
     if not rows:
         return {tensor.name: np.empty((0,) * max(1, len(tensor.shape))) for tensor in signature.inputs}
-    if any(None in row or None in row.values() for row in rows):
-        raise ValueError("a row has another number of columns than the header")
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    own = {"labels", "label", "y", "targets", "target", "groups"}
-    arrays: dict[str, NDArray[Any]] = {name: _numbers(columns[name]) for name in columns if name in own}
+    odd = next((number for number, row in enumerate(rows, 1) if None in row or None in row.values()), None)
+    if odd is not None:
+        raise ValueError(f"row {odd} has another number of columns than the header")
+    return _columns({name: np.array([row[name] for row in rows]) for name in rows[0]}, signature)
+
+
+def _columns(columns: Mapping[str, NDArray[Any]], signature: Signature) -> Arrays:
+    """A column an input where all inputs are single values, else all but labels and groups are the numbers of the only
+    input, in their order."""
+    arrays: dict[str, NDArray[Any]] = {name: _numbers(columns[name]) for name in columns if name in OWN}
     names = [tensor.name for tensor in signature.inputs]
     if set(names) <= set(columns):
         for tensor in signature.inputs:
             values = columns[tensor.name]
-            column = values if tensor.dtype == "str" else values.astype(np.float64).astype(tensor.dtype)
+            column = values if tensor.dtype == "str" else _floats(values, tensor.name).astype(tensor.dtype)
             arrays[tensor.name] = column if len(tensor.shape) == 1 else column[:, None]
         return arrays
     if len(names) != 1:
         raise ValueError(f"the header names {', '.join(columns)}; the inputs are {', '.join(names)}")
-    flat = [columns[name].astype(np.float64) for name in columns if name not in own]
+    flat = [_floats(columns[name], name) for name in columns if name not in OWN]
+    if not flat:
+        raise ValueError(f"there is no column but {', '.join(columns)}")
     arrays[names[0]] = np.stack(flat, axis=1).astype(signature.inputs[0].dtype)
     return arrays
 
@@ -84,19 +102,26 @@ def _jsonl(path: Path, signature: Signature) -> Arrays:
                     raise ValueError(f"line {number} is no object")
                 inputs = row.pop("inputs", {})
                 rows.append({**row, **(inputs if isinstance(inputs, dict) else {"inputs": inputs})})
+                if rows[-1].keys() != rows[0].keys():
+                    other = sorted(rows[-1].keys() ^ rows[0].keys())
+                    raise ValueError(f"line {number} and the first do not both have {', '.join(other)}")
     if not rows:
         return {tensor.name: np.empty((0,) * max(1, len(tensor.shape))) for tensor in signature.inputs}
     types = {tensor.name: tensor.dtype for tensor in signature.inputs}
     arrays = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
-        array = np.array(values)
+        try:
+            array = np.array(values)
+        except ValueError:
+            raise ValueError(f"the rows of {name!r} differ in their shape") from None
         kind = types.get(name)
         arrays[name] = array.astype(kind) if kind and kind != "str" and array.dtype.kind in "iufb" else array
-    return arrays
+    return _columns(arrays, signature) if _is_table(arrays, signature) else arrays
 
 
-def _parquet(path: Path, _: Signature) -> Arrays:
+def _parquet(path: Path, signature: Signature) -> Arrays:
+    """A column an array, where lists are rows; or a table as csv has it."""
     try:
         parquet = import_module("pyarrow.parquet")
     except ImportError:
@@ -106,9 +131,18 @@ def _parquet(path: Path, _: Signature) -> Arrays:
     table = parquet.read_table(path)
     arrays = {}
     for name in table.column_names:
-        values = table[name].to_pylist()
-        arrays[name] = np.array(values)
-    return arrays
+        try:
+            arrays[name] = np.array(table[name].to_pylist())
+        except ValueError:
+            raise ValueError(f"the rows of column {name!r} differ in their shape") from None
+    return _columns(arrays, signature) if _is_table(arrays, signature) else arrays
+
+
+def _is_table(arrays: Arrays, signature: Signature) -> bool:
+    """Whether single values stand where the model takes rows of them."""
+    names = {tensor.name for tensor in signature.inputs}
+    found = [array for name, array in arrays.items() if name not in OWN]
+    return len(names) == 1 and not names & arrays.keys() and len(found) > 1 and all(each.ndim == 1 for each in found)
 
 
 READERS: Mapping[str, Callable[[Path, Signature], Arrays]] = {
@@ -125,7 +159,11 @@ def _function(reference: str, folder: Path) -> Arrays:
     except ProjectInvalid:
         raise
     except Exception as error:
-        raise ProjectInvalid(f"{reference} failed: {type(error).__name__}: {_line(error)}", where=reference) from error
+        raise ProjectInvalid(
+            f"{reference} failed: {type(error).__name__}: {_line(error)}",
+            where=reference,
+            hint="it is called without arguments, and returns a mapping of arrays by name",
+        ) from error
     if not isinstance(answer, Mapping):
         raise ProjectInvalid(
             f"{reference} returned {type(answer).__name__}", where=reference, hint="return a mapping of arrays by name"
@@ -133,12 +171,30 @@ def _function(reference: str, folder: Path) -> Arrays:
     return {str(name): np.asarray(value) for name, value in answer.items()}
 
 
+def _floats(column: NDArray[Any], name: str) -> NDArray[Any]:
+    try:
+        return column.astype(np.float64)
+    except (TypeError, ValueError):
+        row = next(place for place, value in enumerate(column) if not _is_number(value))
+        raise ValueError(
+            f"column {name!r} has {str(column[row])[:40]!r} in row {row + 1}, which is no number"
+        ) from None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _numbers(column: NDArray[Any]) -> NDArray[Any]:
     """Integers where all are, else floats where all are, else the words."""
     for kind in (np.int64, np.float64):
         try:
             return column.astype(kind)
-        except ValueError:
+        except (TypeError, ValueError):
             continue
     return column
 

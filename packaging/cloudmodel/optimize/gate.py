@@ -47,7 +47,8 @@ class Judged:
     `metric` is the trial's number; `delta` its difference to the original's, trial - original, each bound at the
     demanded confidence. `fidelity` is the worst cosine of any float output (1 where there is none), `fidelities` of
     each. `losses` and `gains` count rows that became wrong and right, `churn` is the share of rows whose answer
-    changed, `worst_class` the label that lost most. `needed` rows would decide what these could not.
+    changed, `worst_class` the label that lost most. `needed` rows (queries, for metrics of order) would decide what
+    these could not.
     """
 
     verdict: Verdict
@@ -75,7 +76,7 @@ def judge(metric: Metric, original: Outputs, trial: Outputs, data: Dataset, dema
         facts = _changes(right, data)
     delta = _delta(metric, original, trial, data, demand.confidence, facts, after - before)
     drop, bound = (-delta.mid, -delta.low) if metric.larger_is_better else (delta.mid, delta.high)
-    verdict, reason, needed = _decide(metric, drop, bound, len(data), facts, demand)
+    verdict, reason, needed = _decide(metric, drop + 0.0, bound, data, facts, demand)  # + 0.0: a drop of -0 is 0
     if fidelity < demand.min_fidelity:
         name = min(cosines, key=lambda each: cosines[each])
         verdict, needed = Verdict.MISSED, None
@@ -97,12 +98,12 @@ def _delta(
     if metric.loss is not None:
         found = _mean_delta(metric, original, trial, data, confidence)
     else:
-        found = bounds.bootstrap(_difference(metric, original, trial, data), _units(data), confidence, SEED)
+        found = bounds.bootstrap(_difference(metric, original, trial, data), _units(metric, data), confidence, SEED)
     if exact is not None:
         return Interval(min(found.low, exact.low), seen, max(found.high, exact.high))
     if found.low == found.high:
         # No row changed, so resampling sees no risk; that a row in the next thousand changes is not excluded.
-        rate = bounds.at_most(0, count, confidence)
+        rate = bounds.at_most(0, _units(metric, data), confidence)
         return Interval(seen - rate, seen, seen + rate)
     return found
 
@@ -119,17 +120,21 @@ def _mean_delta(metric: Metric, original: Outputs, trial: Outputs, data: Dataset
     return bounds.bootstrap(difference, len(data), confidence, SEED)
 
 
-def _units(data: Dataset) -> int:
-    """What is resampled: queries where there are any, else rows."""
-    return len(data) if data.groups is None else len(np.unique(data.groups))
+def _units(metric: Metric, data: Dataset) -> int:
+    """What is resampled: queries where there are any and the metric is no mean over rows, else rows."""
+    queries = _queries(metric, data)
+    return len(data) if queries is None else len(np.unique(queries))
+
+
+def _queries(metric: Metric, data: Dataset) -> Array | None:
+    return data.groups if metric.correct is None and metric.loss is None else None
 
 
 def _difference(metric: Metric, original: Outputs, trial: Outputs, data: Dataset) -> Any:
     """The change of the metric on the resampled units."""
-    if data.groups is None:
-        members = None
-    else:
-        _, inverse = np.unique(data.groups, return_inverse=True)
+    members = None
+    if (queries := _queries(metric, data)) is not None:
+        _, inverse = np.unique(queries, return_inverse=True)
         members = [np.flatnonzero(inverse == one) for one in range(inverse.max() + 1)]
 
     def difference(units: Array) -> float:
@@ -158,13 +163,14 @@ def _changes(right: tuple[Array, Array], data: Dataset) -> dict[str, Any]:
 
 
 def _decide(
-    metric: Metric, drop: float, bound: float, rows: int, facts: dict[str, Any], demand: Demand
+    metric: Metric, drop: float, bound: float, data: Dataset, facts: dict[str, Any], demand: Demand
 ) -> tuple[Verdict, str, int | None]:
     margin, word = demand.max_drop, f"{demand.confidence:.0%}"
-    if metric.correct is None and rows < bounds.LEAST_ROWS:
+    units, kind = _units(metric, data), "rows" if _queries(metric, data) is None else "queries"
+    if metric.correct is None and units < bounds.LEAST_ROWS:
         return (
             Verdict.UNDECIDABLE,
-            f"{rows} rows are too few, at least {bounds.LEAST_ROWS} are needed",
+            f"{units} {kind} are too few, at least {bounds.LEAST_ROWS} are needed",
             bounds.LEAST_ROWS,
         )
     if bound < margin:
@@ -172,16 +178,12 @@ def _decide(
     if drop >= margin > 0:
         return Verdict.MISSED, f"{metric.name} drops by {drop:.4g}, allowed {margin:g}", None
     if facts and metric.name != "f1":
-        needed = bounds.rows_for(facts["losses"], facts["gains"], rows, demand.confidence, margin)
+        needed = bounds.rows_for(facts["losses"], facts["gains"], units, demand.confidence, margin)
     else:
-        needed = bounds.rows_by_width(drop, bound, rows, margin)
-    more = f"; about {needed} rows would tell" if needed else "; no number of rows can show no drop at all"
-    return (
-        Verdict.UNDECIDABLE,
-        f"{metric.name} drops by {drop:.4g}, but {rows} rows bound it only by {bound:.4g} ({word}), allowed {margin:g}"
-        + more,
-        needed,
-    )
+        needed = bounds.rows_by_width(drop, bound, units, margin)
+    more = f"; about {needed} {kind} would tell" if needed else "; no number of rows can show no drop at all"
+    seen = f"{metric.name} drops by {drop:.4g}, but {units} {kind} bound it only by {bound:.4g} ({word})"
+    return Verdict.UNDECIDABLE, f"{seen}, allowed {margin:g}{more}", needed
 
 
 def _churn(original: Outputs, trial: Outputs) -> float | None:

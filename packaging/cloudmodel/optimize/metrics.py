@@ -70,9 +70,28 @@ def fit(name: str, outputs: Outputs, data: Dataset, *, folder: Path) -> Metric:
     return metric
 
 
+def check(name: str, outputs: Outputs, data: Dataset) -> None:
+    """Whether the labels of `data` fit answers of the form of `outputs`, which are of other rows: what `fit` would say
+    of them, before the model is asked. Raises ProjectInvalid."""
+    if ":" not in name:
+        form = {key: np.broadcast_to(array[:1], (len(data), *array.shape[1:])) for key, array in outputs.items()}
+        FITS[name](form, data)
+
+
 def _own(name: str, folder: Path) -> Metric:
     call = function(name, folder)
-    return Metric(name, lambda outputs, data: float(call(dict(outputs), data.labels)))
+
+    def total(outputs: Outputs, data: Dataset) -> float:
+        try:
+            return float(call(dict(outputs), data.labels))
+        except Exception as error:
+            raise ProjectInvalid(
+                f"{name} failed on {len(data)} rows: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+                where=name,
+                hint="it takes the outputs by name and the labels, and returns a number, larger is better",
+            ) from error
+
+    return Metric(name, total)
 
 
 def predicted(outputs: Outputs) -> Callable[[Outputs], Array]:
@@ -99,15 +118,27 @@ def scores(outputs: Outputs, data: Dataset, metric: str) -> tuple[str, bool]:
     raise ProjectInvalid(f"{metric} needs a float output [rows, classes]", where=data.where, hint="use module:function")
 
 
-def _class_labels(outputs: Outputs, data: Dataset, metric: str) -> Array:
+def _class_labels(outputs: Outputs, data: Dataset, metric: str, scored: str | None = None) -> Array:
+    """The labels as what the first output answers: words, or classes counted from 0; as the columns of the output
+    `scored` where the metric is one of scores. Raises ProjectInvalid where they are none of the model's classes."""
     labels = np.asarray(data.labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    first = next(iter(outputs.values()))
+    first = next(iter(outputs.values())) if scored is None else outputs[scored]
     if labels.ndim != 1:
-        raise ProjectInvalid(f"{metric} needs one label a row, not {list(labels.shape)}", where=data.where)
+        raise ProjectInvalid(
+            f"{metric} needs one label a row, not {list(labels.shape)}",
+            where=data.where,
+            hint="write the number of the class, counted from 0",
+        )
     if first.dtype.kind in "OUS":
         return labels.astype(np.str_)
+    if labels.dtype.kind in "OUS":
+        raise ProjectInvalid(
+            f"{metric} compares numbers here, and the labels are words such as {str(labels[0])[:40]!r}",
+            where=data.where,
+            hint="number the classes from 0, in the order of the model's own",
+        )
     if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iub":
@@ -115,7 +146,8 @@ def _class_labels(outputs: Outputs, data: Dataset, metric: str) -> Array:
             f"{metric} needs classes as labels, not {labels.dtype} numbers", where=data.where, hint="use mse or rmse"
         )
     labels = labels.astype(np.int64)
-    width = first.shape[1] if first.dtype.kind == "f" and first.ndim == 2 and first.shape[1] >= 2 else None
+    # A single score is that of a yes: there are two classes.
+    width = max(2, first[0].size) if first.dtype.kind == "f" and first.ndim <= 2 else None
     if width is not None and (labels.min() < 0 or labels.max() >= width):
         row = int(np.argmax((labels < 0) | (labels >= width)))
         raise ProjectInvalid(
@@ -157,11 +189,11 @@ def _f1(outputs: Outputs, data: Dataset) -> Metric:
 
 def _top(outputs: Outputs, data: Dataset) -> Metric:
     name, _ = scores(outputs, data, "top-5")
-    _class_labels(outputs, data, "top-5")
+    _class_labels(outputs, data, "top-5", name)
 
     def correct(answers: Outputs, rows: Dataset) -> Array:
         best = np.argsort(-answers[name], axis=1, kind="stable")[:, :TOP]
-        return np.asarray((best == _class_labels(answers, rows, "top-5")[:, None]).any(axis=1))
+        return np.asarray((best == _class_labels(answers, rows, "top-5", name)[:, None]).any(axis=1))
 
     return Metric("top-5", lambda answers, rows: float(correct(answers, rows).mean()), correct=correct)
 
@@ -169,7 +201,7 @@ def _top(outputs: Outputs, data: Dataset) -> Metric:
 def _cross_entropy(outputs: Outputs, data: Dataset) -> Metric:
     """Mean of -log p(label), in nats; logits go through softmax first."""
     name, probabilities = scores(outputs, data, "cross-entropy")
-    _class_labels(outputs, data, "cross-entropy")
+    _class_labels(outputs, data, "cross-entropy", name)
 
     def loss(answers: Outputs, rows: Dataset) -> Array:
         array = answers[name].astype(np.float64)
@@ -178,7 +210,7 @@ def _cross_entropy(outputs: Outputs, data: Dataset) -> Metric:
         else:
             shifted = array - array.max(axis=1, keepdims=True)
             logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        wanted = _class_labels(answers, rows, "cross-entropy")
+        wanted = _class_labels(answers, rows, "cross-entropy", name)
         return np.asarray(-logs[np.arange(len(array)), wanted])
 
     return Metric("cross-entropy", lambda answers, rows: float(loss(answers, rows).mean()), loss=loss)
@@ -186,15 +218,15 @@ def _cross_entropy(outputs: Outputs, data: Dataset) -> Metric:
 
 def _auc(outputs: Outputs, data: Dataset) -> Metric:
     """Area under the ROC curve; for more than two classes the mean of each class against the rest."""
-    labels = _class_labels(outputs, data, "auc")
-    floats = [name for name, array in outputs.items() if array.dtype.kind == "f" and array.ndim <= 2]
-    if not floats or len(np.unique(labels)) < 2:
-        raise ProjectInvalid("auc needs scores, and rows of at least two classes", where=data.where)
-    name = floats[0]
+    name = next((key for key, array in outputs.items() if array.dtype.kind == "f" and array.ndim <= 2), None)
+    if name is None or len(np.unique(_class_labels(outputs, data, "auc", name))) < 2:
+        raise ProjectInvalid(
+            "auc needs scores, and rows of at least two classes", where=data.where, hint="use accuracy, or more rows"
+        )
 
     def total(answers: Outputs, rows: Dataset) -> float:
         array = answers[name].reshape(len(answers[name]), -1)
-        wanted = _class_labels(answers, rows, "auc")
+        wanted = _class_labels(answers, rows, "auc", name)
         if array.shape[1] <= 2:
             return ranking.auc(array[:, -1] - (array[:, 0] if array.shape[1] == 2 else 0), wanted == 1)
         present = [one for one in range(array.shape[1]) if 0 < np.sum(wanted == one) < len(wanted)]
@@ -209,7 +241,11 @@ def _squared(name: str) -> Callable[[Outputs, Dataset], Metric]:
         labels = np.asarray(data.labels)
         if found is None or labels.dtype.kind not in "iufb" or outputs[found].size != labels.size:
             shape = "no float output" if found is None else f"an output {list(outputs[found].shape)}"
-            raise ProjectInvalid(f"{name}: {shape} for labels {list(labels.shape)}", where=data.where)
+            raise ProjectInvalid(
+                f"{name}: {shape} for labels {list(labels.shape)}",
+                where=data.where,
+                hint="a regression has a number for each of the output's; classes are judged by accuracy, f1 or auc",
+            )
 
         def loss(answers: Outputs, rows: Dataset) -> Array:
             wanted = np.asarray(rows.labels, dtype=np.float64).reshape(len(rows), -1)
@@ -232,6 +268,7 @@ def _ranked(name: str, score: Callable[[Array, Array, Array], float]) -> Callabl
             raise ProjectInvalid(
                 f"{name} needs one score a row and an array `groups` that says which rows are one query",
                 where=data.where,
+                hint="add `groups`, a number a row that is the same for the rows of one query",
             )
 
         def total(answers: Outputs, rows: Dataset) -> float:

@@ -19,6 +19,7 @@ from cloudmodel.optimize.gate import Demand
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.search import Search
 from cloudmodel.optimize.technique import SEED, Artifact, Material
+from cloudmodel.optimize.techniques import TRAINS
 from cloudmodel.optimize.trials import Found, Objective, Wish
 from cloudmodel.optimize.workshop import TRAINING, Workshop
 
@@ -72,6 +73,10 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     answers = inference.answers(model, divided.selection, request.signature)
     if not answers:
         raise ProjectInvalid("The model has no outputs", where=str(request.model))
+    held_out, *training_file = divided.files
+    learned = [each for each in training_file if each.labels is not None and _trains(request)]
+    for each in (held_out, divided.final, *learned):
+        metrics.check(request.metric, answers, each)
     metric = metrics.fit(request.metric, answers, divided.selection, folder=request.folder)
     int8 = machine.int8()
     recipes = request.recipes
@@ -80,7 +85,11 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
         recipes = space.after_training(onnx_files.census(model), request.techniques, int8)
         training = space.training(request.techniques, int8) if divided.train is not None else ()
     if not recipes and not training:
-        raise UsageError("No technique is left to try", hint="name some as optimize.techniques in cloudmodel.yaml")
+        untried = _untried(request.techniques) if divided.train is None else []
+        raise UsageError(
+            "; ".join(["No technique is left to try", *untried]),
+            hint="give labelled rows as optimize.train, or name other optimize.techniques in cloudmodel.yaml",
+        )
     wish = Wish(request.metric, request.demand, request.objective, recipes, training, request.budget)
     material = Material(
         signature=request.signature, source=request.source, metric=request.metric, folder=request.folder, seed=SEED
@@ -91,6 +100,7 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
         workshop = Workshop(
             original, material, divided, root=request.cache, work=Path(work), reuse=request.resume, report=report
         )
+        _require_applicable(request.recipes or (), workshop)
         workshop.keep(answers, divided.selection)
         search = Search(workshop, divided, metric, wish, report)
         try:
@@ -108,6 +118,26 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
         provenance = result.provenance(found, workshop.sha256, digests, divided, wish, versions())
     made = found.chosen.made if found.chosen else None
     return Outcome(found, made.model if made else None, document, provenance)
+
+
+def _trains(request: Request) -> bool:
+    """Whether labels of optimize.train may be learned from: there is a model to train, and a recipe that does it."""
+    if request.source is None or request.source.factory is None:
+        return False
+    if request.recipes is None:
+        return any(name in TRAINING for name in request.techniques)
+    return any(step.technique in TRAINS for recipe in request.recipes for step in recipe.steps)
+
+
+def _require_applicable(recipes: Sequence[Recipe], workshop: Workshop) -> None:
+    """Raises UsageError where the project asks for certain recipes and none of them can be applied."""
+    reasons = [workshop.inapplicable(recipe) for recipe in recipes]
+    if reasons and all(reasons):
+        raise UsageError(
+            "; ".join(dict.fromkeys(str(reason) for reason in reasons)),
+            where=str(workshop.original.model),
+            hint="take it out of the recipe file; without --recipe, what suits the model is tried",
+        )
 
 
 def _untried(techniques: Sequence[str]) -> list[str]:

@@ -22,13 +22,15 @@ SELECTION_LEAST, SELECTION_MOST = 100, 2000
 
 @dataclass(frozen=True)
 class Sets:
-    """What each part of the search may look at. `calibrated_from` says where the calibration rows came from."""
+    """What each part of the search may look at. `calibrated_from` says where the calibration rows came from; `files`
+    are those of the held-out and of the training rows, whole and in their own order."""
 
     train: Dataset | None
     calibration: Dataset
     selection: Dataset
     final: Dataset
     calibrated_from: str
+    files: tuple[Dataset, ...] = ()
 
 
 def divide(
@@ -46,6 +48,7 @@ def divide(
             "The evaluation data have no labels", where=held_out.where, hint="add an array `labels`, one a row"
         )
     training = load(train, folder, signature) if train else None
+    files = (held_out,) if training is None else (held_out, training)
     if training is not None:
         _refuse_shared(training, held_out)
     if calibrate is None or calibrate in (train, evaluate):
@@ -71,7 +74,7 @@ def divide(
             where=held_out.where,
             hint="give at least a few hundred labelled rows as evaluate.data",
         )
-    return Sets(training, calibration, selection, final, origin)
+    return Sets(training, calibration, selection, final, origin, files)
 
 
 def selection_rows(count: int) -> int:
@@ -79,13 +82,38 @@ def selection_rows(count: int) -> int:
     return min(max(SELECTION_LEAST, count // 10), SELECTION_MOST, count // 2)
 
 
-def _slice(data: Dataset, count: int, seed: int) -> tuple[Dataset, Dataset]:
-    """`count` rows (more, where a row has equals) in seeded order, and the rest in its own order; they share no row."""
+def apart(data: Dataset, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers of `count` rows (more, where a row has equals or a query more rows) in seeded order, and those of the
+    rest in their own order; they share no row and no query."""
     order = np.random.default_rng(seed).permutation(len(data))
-    chosen = {data.hashes[row] for row in order[:count]}
-    inside = np.array([digest in chosen for digest in data.hashes], dtype=bool)
-    first: NDArray[np.int64] = order[inside[order]]
-    return data.take(first), data.take(np.flatnonzero(~inside))
+    inside = np.zeros(len(data), dtype=bool)
+    inside[order[:count]] = True
+    families = [np.unique(np.array(data.hashes), return_inverse=True)[1].ravel()]
+    if data.groups is not None:
+        # Of whole queries no more than it takes: a part of one would be another question.
+        queries = np.unique(data.groups, return_inverse=True)[1].ravel()
+        inside = np.isin(queries, _first(queries[order], count))
+        families.append(queries)
+    while True:
+        wider = inside
+        for family in families:
+            wider = np.isin(family, family[wider])
+        if (wider == inside).all():
+            break
+        inside = wider
+    return order[inside[order]], np.flatnonzero(~inside)
+
+
+def _slice(data: Dataset, count: int, seed: int) -> tuple[Dataset, Dataset]:
+    first, rest = apart(data, count, seed)
+    return data.take(first), data.take(rest)
+
+
+def _first(queries: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The first queries, in the order of their rows, that have `count` rows together."""
+    names, places = np.unique(queries, return_index=True)
+    names = names[np.argsort(places)]
+    return names[: 1 + int(np.searchsorted(np.cumsum(np.bincount(queries)[names]), count))]
 
 
 def _refuse_shared(left: Dataset, right: Dataset) -> None:

@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cloudmodel.core.progress import Report, silent
 from cloudmodel.formats import onnx_files, samples
 from cloudmodel.optimize import inference, machine, measure, trial
 from cloudmodel.optimize.bounds import Interval
-from cloudmodel.optimize.cache import Cache, key_of, versions
+from cloudmodel.optimize.cache import Cache, code_of, key_of, versions
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.measure import Effort, Measured
 from cloudmodel.optimize.quantize.calibration import CACHE_VARIABLE
@@ -78,11 +79,16 @@ class Workshop:
         return f"{step.technique}: {reason}" if reason else None
 
     def key(self, recipe: Recipe) -> str:
-        """What decides the bytes of a trial: model, recipe, the rows that it uses, seed and versions."""
+        """What decides the bytes of a trial: model, recipe, the rows that it uses, seed and versions; of one that
+        trains the metric and the project's own code too."""
         trains = any(step.technique in TRAINS for step in recipe.steps)
         rows = dict(self.digests) if trains else {"calibration": self.digests["calibration"]}
-        more = [self.material.metric] if trains else []
+        more = [self.material.metric, self._code] if trains else []
         return key_of(self.sha256, recipe.as_json(), rows, self.material.seed, versions(), *more)
+
+    @cached_property
+    def _code(self) -> str:
+        return code_of(self.material.folder)
 
     def make(self, recipe: Recipe, seconds: float, quick: Dataset | None = None) -> Made:
         """A trial's model, from the cache or from a child, which answers the rows of `quick` on the way. Raises what

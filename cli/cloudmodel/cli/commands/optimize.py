@@ -122,6 +122,7 @@ def request(project: Project, report: Report) -> Request:
     from cloudmodel.formats.signatures import narrow
     from cloudmodel.optimize.gate import Demand
     from cloudmodel.optimize.optimize import Request
+    from cloudmodel.serving import target
 
     if project.evaluate is None:
         raise ProjectInvalid(
@@ -129,6 +130,7 @@ def request(project: Project, report: Report) -> Request:
             where=str(project.folder / "cloudmodel.yaml"),
             hint="add `evaluate: {data: data/heldout.npz, metric: accuracy}`",
         )
+    target.choose(project.serve.layout, onnx.FORMAT)  # what is chosen is an ONNX file
     cache = project.folder / PRIVATE / "caches" / "optimize"
     path, source = _model(project, cache / "source", report)
     scan.require_clean(scan.scan(path))

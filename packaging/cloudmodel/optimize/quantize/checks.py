@@ -101,7 +101,7 @@ def check_names(model: Path, exclude: Sequence[str]) -> None:
             raise StepFailed(
                 f"There is no node {name!r} to exclude",
                 where=str(model),
-                hint=f"did you mean {near}?" if near else "names are those of the prepared graph: see the report",
+                hint=f"did you mean {near}?" if near else f"the prepared graph has {', '.join(sorted(names)[:10])}, …",
             )
 
 

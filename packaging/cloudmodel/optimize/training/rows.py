@@ -8,7 +8,7 @@ import numpy as np
 
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.formats.pytorch.modules import Module, answers
-from cloudmodel.optimize import data
+from cloudmodel.optimize import data, sets
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.metrics import Metric, fit
 from cloudmodel.optimize.technique import Material
@@ -26,8 +26,8 @@ class Rows:
 
 
 def split(material: Material) -> Rows:
-    """The rows of `material.train`, split by its seed, equal rows kept together. Raises StepFailed for too few rows or
-    rows without labels."""
+    """The rows of `material.train`, split by its seed, equal rows and queries kept together. Raises StepFailed for too
+    few rows or rows without labels."""
     assert material.train is not None
     every = data.read_npz(material.train, material.signature)
     if every.labels is None:
@@ -37,12 +37,12 @@ def split(material: Material) -> Rows:
         raise StepFailed(
             f"{len(every)} rows are too few to train on", where=every.where, hint=f"give at least {2 * LEAST}"
         )
-    order = np.random.default_rng(material.seed).permutation(len(every))
-    chosen = {every.hashes[row] for row in order[:held]}
-    inside = np.array([digest in chosen for digest in every.hashes])
-    if inside.all():
-        raise StepFailed("The training rows are all the same", where=every.where)
-    return Rows(learn=every.take(np.flatnonzero(~inside)), stop=every.take(np.flatnonzero(inside)))
+    stop, learn = sets.apart(every, held, material.seed)
+    if not len(learn):
+        raise StepFailed(
+            "The training rows are all the same, or of one query", where=every.where, hint="give rows that differ"
+        )
+    return Rows(learn=every.take(learn), stop=every.take(np.sort(stop)))
 
 
 def metric(material: Material, original: Module, rows: Rows) -> Metric:
