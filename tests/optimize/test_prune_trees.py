@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import joblib
 import numpy as np
 import onnxruntime
 import pytest
 import skl2onnx
 from skl2onnx.common.data_types import FloatTensorType
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import tree_models
-from cloudmodel.core.errors import NothingChanged, ProjectInvalid, StepFailed
+from cloudmodel.core.errors import NothingChanged, StepFailed, Unsupported
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.optimize.prune.trees import Growth, PruneTrees
@@ -22,7 +26,7 @@ SIGNATURE = Signature(
     inputs=(Tensor(name="x", dtype="float32", shape=("batch", 30)),),
     outputs=(
         Tensor(name="label", dtype="int64", shape=("batch",)),
-        Tensor(name="shares", dtype="float32", shape=("batch", 2)),
+        Tensor(name="probabilities", dtype="float32", shape=("batch", 2)),
     ),
 )
 
@@ -59,10 +63,27 @@ def test_there_are_fewer_nodes_and_the_answers_stay_good(tmp_path: Path, factory
     assert counts["bytes_after"] < counts["bytes_before"]
     features, labels = tree_models.rows()
     session = onnxruntime.InferenceSession(str(after.model), providers=["CPUExecutionProvider"])
-    assert [output.name for output in session.get_outputs()] == ["label", "shares"]
+    assert [output.name for output in session.get_outputs()] == ["label", "probabilities"]
     found, shares = session.run(None, {"x": features[400:]})
     assert shares.shape == (len(features) - 400, 2)
     assert (found == labels[400:]).mean() > 0.88
+
+
+def test_a_regressors_file_answers_in_the_same_shape(tmp_path: Path) -> None:
+    """One number a row, as packaged: skl2onnx writes [batch, 1], which no gate could compare."""
+    before, material = project(tmp_path, "tree")
+    features, labels = tree_models.rows()
+    joblib.dump(make_pipeline(StandardScaler(), RandomForestRegressor(8).fit(features, labels)), tmp_path / "m.joblib")
+    value = SIGNATURE.model_copy(update={"outputs": (Tensor(name="value", dtype="float64", shape=("batch",)),)})
+    regression = Material(
+        signature=value, train=material.train, source=Source(folder=tmp_path, weights=tmp_path / "m.joblib")
+    )
+    growth = Growth(ccp_alpha=0.001, trees=0.5)
+    assert PruneTrees().inapplicable(before, regression, growth) is None
+    (tmp_path / "out").mkdir()
+    after = PruneTrees().apply(before, regression, growth, tmp_path / "out")
+    session = onnxruntime.InferenceSession(str(after.model), providers=["CPUExecutionProvider"])
+    assert session.run(["value"], {"x": features})[0].shape == (len(features),)
 
 
 def test_what_cannot_be_done_is_said_before_any_work(tmp_path: Path) -> None:
@@ -91,7 +112,7 @@ def test_a_factory_that_makes_no_estimator_is_refused(tmp_path: Path) -> None:
     wrong = Material(
         signature=SIGNATURE, train=material.train, source=Source(folder=HERE, factory="tree_models:nothing")
     )
-    with pytest.raises(ProjectInvalid, match="returned dict"):
+    with pytest.raises(Unsupported, match="holds dict"):
         PruneTrees().apply(before, wrong, Growth(), tmp_path)
 
 

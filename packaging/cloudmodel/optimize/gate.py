@@ -174,15 +174,15 @@ def _decide(
             bounds.LEAST_ROWS,
         )
     if bound < margin:
-        return Verdict.MET, f"{metric.name} drops by less than {bound:.4g} ({word} bound), allowed {margin:g}", None
+        return Verdict.MET, f"{metric.name} {metric.worsens} by less than {bound:.4g} ({word} bound), allowed {margin:g}", None
     if drop >= margin > 0:
-        return Verdict.MISSED, f"{metric.name} drops by {drop:.4g}, allowed {margin:g}", None
+        return Verdict.MISSED, f"{metric.name} {metric.worsens} by {drop:.4g}, allowed {margin:g}", None
     if facts and metric.name != "f1":
         needed = bounds.rows_for(facts["losses"], facts["gains"], units, demand.confidence, margin)
     else:
         needed = bounds.rows_by_width(drop, bound, units, margin)
     more = f"; about {needed} {kind} would tell" if needed else "; no number of rows can show no drop at all"
-    seen = f"{metric.name} drops by {drop:.4g}, but {units} {kind} bound it only by {bound:.4g} ({word})"
+    seen = f"{metric.name} {metric.worsens} by {drop:.4g}, but {units} {kind} bound it only by {bound:.4g} ({word})"
     return Verdict.UNDECIDABLE, f"{seen}, allowed {margin:g}{more}", needed
 
 

@@ -46,6 +46,11 @@ class Metric:
         """False for mse, rmse and cross-entropy."""
         return self.name not in SMALLER_IS_BETTER
 
+    @property
+    def worsens(self) -> str:
+        """What it does when a model gets worse: an accuracy drops, an error rises."""
+        return "drops" if self.larger_is_better else "rises"
+
 
 def fit(name: str, outputs: Outputs, data: Dataset, *, folder: Path) -> Metric:
     """The metric called `name`, for a model that answers `data` with `outputs`.

@@ -38,38 +38,42 @@ class EstimatorOriginal:
     `scores`), a regressor `value`, a clustering `label`, a transformer `transformed`."""
 
     def __init__(self, estimator: Any, signature: Signature, facts: Mapping[str, Any]) -> None:
-        self._estimator = estimator
+        self.estimator = estimator
         self._outputs = outputs(estimator)
         self.signature = signature
         self.facts: dict[str, Any] = {"scikit-learn": sklearn.__version__, **facts}
 
     def rows(self, signature: Signature) -> dict[str, NDArray[Any]] | None:
         """Texts in the vectorizer's own words, columns of the categories that were seen."""
-        return features.rows(self._estimator, signature)
+        return features.rows(self.estimator, signature)
 
     def answer(self, request: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The outputs by name. Raises StepFailed with the estimator's own words."""
-        table = features.table(request, self.signature)
+        table = self.table(request)
         found: dict[str, NDArray[Any]] = {}
         for name in self._outputs:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    answer = getattr(self._estimator, METHODS[name])(table)
+                    answer = getattr(self.estimator, METHODS[name])(table)
             except Exception as error:  # an estimator of another version fails in every way there is
                 raise StepFailed(
-                    f"{type(self._estimator).__name__}.{METHODS[name]} fails: {type(error).__name__}: {_line(error)}"
+                    f"{type(self.estimator).__name__}.{METHODS[name]} fails: {type(error).__name__}: {_line(error)}"
                 ) from error
             found[name] = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
         return found
 
+    def table(self, request: Mapping[str, NDArray[Any]]) -> Any:
+        """A request as the estimator takes it. Raises StepFailed."""
+        return features.table(request, self.signature)
+
     def save(self, path: Path, asked: Asked) -> None:
         """One joblib file, whatever it came from."""
-        joblib.dump(self._estimator, path)
+        joblib.dump(self.estimator, path)
 
     def exporters(self) -> Mapping[str, Exporter]:
         """skl2onnx."""
-        return {"skl2onnx": partial(convert.convert, self._estimator)}
+        return {"skl2onnx": partial(convert.convert, self.estimator)}
 
 
 def open_model(job: Job) -> EstimatorOriginal:

@@ -1,5 +1,5 @@
 """Trees and forests made smaller: cost-complexity pruning, and fewer trees. Needs the extra `sklearn`, the fitted
-estimator from a factory, and training data where trees are grown again.
+estimator (its file, or a factory), and training data where trees are grown again.
 
 Source: Breiman, Friedman, Olshen, Stone 1984, "Classification and Regression Trees", chapter 3.
 """
@@ -12,16 +12,18 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from cloudmodel.core.errors import NothingChanged, ProjectInvalid, StepFailed
+from cloudmodel.core.errors import NothingChanged, StepFailed
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.formats import onnx_files
+from cloudmodel.formats import choose, onnx_files, samples
 from cloudmodel.formats.extras import missing
-from cloudmodel.formats.factory import function
+from cloudmodel.formats.model import Signature
+from cloudmodel.formats.original import Asked, Job
+from cloudmodel.formats.signatures import observed
 from cloudmodel.optimize import data
 from cloudmodel.optimize.technique import Artifact, Evidence, Family, Material, Parameters
 
-OPSET = {"": 20, "ai.onnx.ml": 3}
-IR_VERSION = 10
+ROWS = 8
+"""Rows that the exported file is compared on, besides one alone."""
 
 
 class Growth(Parameters):
@@ -43,8 +45,8 @@ class PruneTrees:
     def inapplicable(self, before: Artifact, material: Material, parameters: Growth) -> str | None:
         if _tree_nodes(before.model) == 0:
             return "not applicable, the model has no trees"
-        if material.source is None or material.source.factory is None:
-            return "not applicable, needs the scikit-learn estimator: give model.source as module:factory"
+        if not _is_estimator(material):
+            return "not applicable, needs the scikit-learn estimator: give its file or module:factory as model.source"
         if parameters.ccp_alpha == 0 and parameters.trees == 1:
             return "nothing to do: give ccp_alpha above 0, or trees below 1"
         if parameters.ccp_alpha > 0 and material.train is None:
@@ -54,26 +56,32 @@ class PruneTrees:
     def apply(
         self, before: Artifact, material: Material, parameters: Growth, folder: Path, report: Report = silent
     ) -> Artifact:
-        import onnx
-        import skl2onnx
-        from skl2onnx.common.data_types import FloatTensorType
+        from cloudmodel.formats.export import export
+        from cloudmodel.formats.sklearn.original import EstimatorOriginal, open_model
 
-        assert material.source is not None
+        origin, place = material.source, material.train or material.calibration
+        assert origin is not None
+        if place is None:
+            raise StepFailed("There are no rows to compare the exported file on", hint="give optimize.train")
         report(Progress("prune", 0, 1))
-        estimator = _estimator(material.source.factory or "", material.source.folder)
+        weights = None if origin.weights is None else origin.folder / origin.weights
+        source = origin if origin.factory else None
+        opened = open_model(Job(choose.SKLEARN, weights, material.signature.inputs, source))
+        rows, estimator = data.read_npz(place, material.signature), opened.estimator
         if parameters.ccp_alpha > 0:
-            estimator = _grown(estimator, material, parameters.ccp_alpha)
+            estimator = _grown(estimator, opened.table(rows.inputs), rows.labels, parameters.ccp_alpha, material.seed)
         if parameters.trees < 1:
             estimator = _fewer(estimator, parameters.trees)
-        (tensor,) = material.signature.inputs[:1]
-        kind = [(tensor.name, FloatTensorType([None, *tensor.shape[1:]]))]
-        options = {"zipmap": False} if hasattr(estimator, "classes_") else None
-        model = skl2onnx.to_onnx(estimator, initial_types=kind, options=options, target_opset=OPSET)
-        model.ir_version = IR_VERSION
-        names = {old.name: new.name for old, new in zip(model.graph.output, material.signature.outputs, strict=True)}
-        _rename(model, names)
-        onnx.checker.check_model(model)
-        return Artifact(onnx_files.save(model, folder))
+        smaller = EstimatorOriginal(estimator, opened.signature, {})
+        counts = (1, min(ROWS, len(rows)))
+        requests = [rows.take(range(count)).inputs for count in counts]
+        answers = [smaller.answer(request) for request in requests]
+        sizes = [{str(samples.batch_symbol(material.signature)): count} for count in counts]
+        # As `package` has it: of a regressor's output the ONNX file does not say that it is one number a row.
+        shapes = observed(Signature(inputs=material.signature.inputs, outputs=()), answers, sizes)
+        asked = Asked(shapes, requests, answers, sizes)
+        written = export(smaller.exporters(), asked, folder, where=origin.factory or str(origin.weights))
+        return Artifact(Path(written.model))
 
     def prove(self, before: Artifact, after: Artifact) -> Evidence:
         """Counts the nodes of the trees in both graphs. Raises NothingChanged where there are no fewer."""
@@ -86,52 +94,52 @@ class PruneTrees:
         return Evidence(counts={"tree_nodes_before": was, "tree_nodes_after": now, **sizes})
 
 
-def _estimator(factory: str, folder: Path) -> Any:
-    from sklearn.base import BaseEstimator
-
-    try:
-        estimator = function(factory, folder)()
-    except ProjectInvalid:
-        raise
-    except Exception as error:
-        raise ProjectInvalid(f"The factory failed: {type(error).__name__}: {error}", where=factory) from error
-    if not isinstance(estimator, BaseEstimator):
-        raise ProjectInvalid(
-            f"The factory returned {type(estimator).__name__}",
-            where=factory,
-            hint="return a fitted scikit-learn estimator",
-        )
-    return estimator
+def _is_estimator(material: Material) -> bool:
+    origin = material.source
+    if origin is None or origin.factory is not None:
+        return origin is not None
+    return origin.weights is not None and choose.find(origin.folder / origin.weights).format == choose.SKLEARN
 
 
-def _grown(estimator: Any, material: Material, alpha: float) -> Any:
+def _grown(estimator: Any, table: Any, labels: Any, alpha: float, seed: int) -> Any:
     from sklearn.base import clone
 
     fresh = clone(estimator)
-    known = fresh.get_params()
+    last = _last(fresh)
+    known = last.get_params()
     if "ccp_alpha" not in known:
         raise StepFailed(
-            f"{type(estimator).__name__} has no cost-complexity pruning", hint="set ccp_alpha to 0 and trees below 1"
+            f"{type(last).__name__} has no cost-complexity pruning", hint="set ccp_alpha to 0 and trees below 1"
         )
-    fresh.set_params(ccp_alpha=alpha)
+    last.set_params(ccp_alpha=alpha)
     if known.get("random_state") is None and "random_state" in known:
-        fresh.set_params(random_state=material.seed % (1 << 32))
-    assert material.train is not None
-    rows = data.read_npz(material.train, material.signature)
-    return fresh.fit(next(iter(rows.inputs.values())), rows.labels)
+        last.set_params(random_state=seed % (1 << 32))
+    if labels is None:
+        raise StepFailed("The training data have no labels", hint="add an array `labels`, one a row")
+    return fresh.fit(table, labels)
+
+
+def _last(estimator: Any) -> Any:
+    """The estimator itself, or a pipeline's last step."""
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
 
 
 def _fewer(estimator: Any, part: float) -> Any:
     """The first trees of a forest are a smaller forest; those of a boosted one, an earlier stop."""
-    trees = getattr(estimator, "estimators_", None)
+    last = _last(estimator)
+    trees = getattr(last, "estimators_", None)
     if trees is None or len(trees) < 2:
-        raise StepFailed(f"{type(estimator).__name__} has no trees to leave out", hint="set trees to 1")
-    smaller = copy.copy(estimator)
+        raise StepFailed(f"{type(last).__name__} has no trees to leave out", hint="set trees to 1")
+    smaller = copy.copy(last)
     smaller.estimators_ = trees[: max(1, round(len(trees) * part))]
     smaller.n_estimators = len(smaller.estimators_)
     if hasattr(smaller, "n_estimators_"):
         smaller.n_estimators_ = len(smaller.estimators_)
-    return smaller
+    if last is estimator:
+        return smaller
+    whole = copy.copy(estimator)
+    whole.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], smaller)]
+    return whole
 
 
 def _tree_nodes(path: Path) -> int:
@@ -145,11 +153,3 @@ def _tree_nodes(path: Path) -> int:
         for attribute in node.attribute
         if node.op_type.startswith("TreeEnsemble") and attribute.name == "nodes_nodeids"
     )
-
-
-def _rename(model: Any, names: dict[str, str]) -> None:
-    for node in model.graph.node:
-        node.output[:] = [names.get(name, name) for name in node.output]
-        node.input[:] = [names.get(name, name) for name in node.input]
-    for value in model.graph.output:
-        value.name = names[value.name]
