@@ -63,6 +63,9 @@ def test_precision_proof_size_and_signature(cli: Any, project: Path, bundles: di
     for line in ("callers", "precision", "signed"):
         assert f"\n{line}" in text
     assert "float32 100.0 % -> int8 60.0 %, float32 20.0 %, int4 20.0 %" in text
+    assert (
+        "accuracy 0.9000, change +1.2000 [+1.1000, +1.3000], fidelity 0.9900, 1.20 [1.10, 1.30] times as fast" in text
+    )
 
 
 def test_an_unpacked_bundle_is_one_too(cli: Any, bundles: dict[str, Path]) -> None:

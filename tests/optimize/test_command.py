@@ -122,11 +122,14 @@ def test_replay_of_a_plain_bundle_says_what_to_do(optimized: Optimized, tmp_path
 
 def test_resumed_search_takes_over_trials_and_measurements(optimized: Optimized, tmp_path: Path) -> None:
     shutil.copytree(optimized.folder, tmp_path / "again", symlinks=True)
+    killed = tmp_path / "again/.cloudmodel/caches/optimize/.searching-killed"
+    killed.mkdir()
     ran = cloudmodel("optimize", "--resume", "--json", folder=tmp_path / "again")
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     timed = {trial["id"]: trial["latency_ratio"] for trial in optimized.document["trials"]}
     assert {trial["id"]: trial["latency_ratio"] for trial in found["trials"]} == timed
+    assert not list(killed.parent.glob(".searching-*"))  # what a killed search left is swept
     assert found["bundle"] == optimized.document["bundle"]
 
 

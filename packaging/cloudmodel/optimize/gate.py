@@ -174,7 +174,11 @@ def _decide(
             bounds.LEAST_ROWS,
         )
     if bound < margin:
-        return Verdict.MET, f"{metric.name} {metric.worsens} by less than {bound:.4g} ({word} bound), allowed {margin:g}", None
+        return (
+            Verdict.MET,
+            f"{metric.name} {metric.worsens} by less than {bound:.4g} ({word} bound), allowed {margin:g}",
+            None,
+        )
     if drop >= margin > 0:
         return Verdict.MISSED, f"{metric.name} {metric.worsens} by {drop:.4g}, allowed {margin:g}", None
     if facts and metric.name != "f1":

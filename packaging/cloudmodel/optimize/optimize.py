@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudmodel.core.errors import Cancelled, ProjectInvalid, UsageError
+import numpy as np
+
+from cloudmodel.core import confined, workplace
+from cloudmodel.core.errors import Cancelled, CloudmodelError, ProjectInvalid, UsageError
 from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import onnx_files
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature
-from cloudmodel.optimize import inference, machine, metrics, result, sets, space
+from cloudmodel.optimize import machine, metrics, result, sets, space, trial
 from cloudmodel.optimize.cache import versions
+from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.gate import Demand
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.search import Search
 from cloudmodel.optimize.technique import SEED, Artifact, Material
 from cloudmodel.optimize.techniques import TRAINS
 from cloudmodel.optimize.trials import Found, Objective, Wish
-from cloudmodel.optimize.workshop import TRAINING, Workshop
+from cloudmodel.optimize.workshop import ANSWERS, TRAINING, Workshop, inapplicable
+
+WORK = ".searching-"
+"""Scratch of a search, below its cache: what a killed one left is swept by the next."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,9 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
         request.evaluate, request.folder, request.signature, train=request.train, calibrate=request.calibrate, seed=SEED
     )
     model = request.model.resolve()
-    answers = inference.answers(model, divided.selection, request.signature)
-    if not answers:
+    if not request.signature.outputs:
         raise ProjectInvalid("The model has no outputs", where=str(request.model))
+    answers = _original(model, divided.selection, request.signature)
     held_out, *training_file = divided.files
     learned = [each for each in training_file if each.labels is not None and _trains(request)]
     for each in (held_out, divided.final, *learned):
@@ -96,11 +103,12 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     )
     source = request.source
     original = Artifact(model, None if source is None else source.weights or source.folder)
-    with tempfile.TemporaryDirectory(prefix="cloudmodel-optimize-") as work:
+    _require_applicable(request.recipes or (), original, material, divided)
+    request.cache.mkdir(parents=True, exist_ok=True)
+    with workplace.folder(request.cache.resolve(), WORK) as work:
         workshop = Workshop(
-            original, material, divided, root=request.cache, work=Path(work), reuse=request.resume, report=report
+            original, material, divided, root=request.cache, work=work, reuse=request.resume, report=report
         )
-        _require_applicable(request.recipes or (), workshop)
         workshop.keep(answers, divided.selection)
         search = Search(workshop, divided, metric, wish, report)
         try:
@@ -129,13 +137,34 @@ def _trains(request: Request) -> bool:
     return any(step.technique in TRAINS for recipe in request.recipes for step in recipe.steps)
 
 
-def _require_applicable(recipes: Sequence[Recipe], workshop: Workshop) -> None:
+def _original(model: Path, data: Dataset, signature: Signature) -> dict[str, Any]:
+    """What the original answers to the rows, by output name; in a child, for it is not yet known what it takes. Raises
+    StepFailed and ChildDied, which name the model's file."""
+    with tempfile.TemporaryDirectory(prefix="cloudmodel-optimize-") as work:
+        rows, target = data.write(Path(work, "rows.npz")), Path(work, "answers.npz")
+        job = {"model": str(model), "data": str(rows), "target": str(target)}
+        try:
+            confined.run(
+                trial.ANSWER, {**job, "signature": signature.model_dump(mode="json")}, folder=Path(work, "child"),
+                seconds=ANSWERS,
+            )  # fmt: skip
+        except CloudmodelError as error:
+            error.where = str(model)
+            raise
+        with np.load(target, allow_pickle=False) as found:
+            return {output.name: found[output.name] for output in signature.outputs}
+
+
+def _require_applicable(recipes: Sequence[Recipe], original: Artifact, material: Material, divided: sets.Sets) -> None:
     """Raises UsageError where the project asks for certain recipes and none of them can be applied."""
-    reasons = [workshop.inapplicable(recipe) for recipe in recipes]
+    # Whether there are rows is asked here, and not yet what they are.
+    train = None if divided.train is None else Path(divided.train.where)
+    given = replace(material, calibration=Path(divided.calibration.where), train=train)
+    reasons = [inapplicable(recipe, original, given) for recipe in recipes]
     if reasons and all(reasons):
         raise UsageError(
             "; ".join(dict.fromkeys(str(reason) for reason in reasons)),
-            where=str(workshop.original.model),
+            where=str(original.model),
             hint="take it out of the recipe file; without --recipe, what suits the model is tried",
         )
 

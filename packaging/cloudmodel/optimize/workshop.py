@@ -46,6 +46,13 @@ class Made:
     evidence: Sequence[Mapping[str, Any]]
 
 
+def inapplicable(recipe: Recipe, original: Artifact, material: Material) -> str | None:
+    """Why the first step of a recipe cannot be taken on this model, before anything starts."""
+    step = recipe.steps[0]
+    reason = find(step.technique).inapplicable(original, material, step.values())
+    return f"{step.technique}: {reason}" if reason else None
+
+
 class Workshop:
     """Makes and measures trials of one model. `root` is the cache's folder, `work` a scratch folder that its owner
     removes; `seconds` is a hint of how long a child may take."""
@@ -74,9 +81,7 @@ class Workshop:
 
     def inapplicable(self, recipe: Recipe) -> str | None:
         """Why the first step of a recipe cannot be taken on this model, before anything starts."""
-        step = recipe.steps[0]
-        reason = find(step.technique).inapplicable(self.original, self.material, step.values())
-        return f"{step.technique}: {reason}" if reason else None
+        return inapplicable(recipe, self.original, self.material)
 
     def key(self, recipe: Recipe) -> str:
         """What decides the bytes of a trial: model, recipe, the rows that it uses, seed and versions; of one that
