@@ -43,7 +43,12 @@ def answers(model: Path | Any, data: Dataset, signature: Signature) -> dict[str,
         try:
             found = session.run(names, inputs)
         except Exception as error:
-            raise StepFailed(f"It fails on the project's data: {' '.join(str(error).split())[:300]}") from None
+            said = " ".join(str(error).split())[:500]
+            memory = "Failed to allocate memory" in said or isinstance(error, MemoryError)
+            raise StepFailed(
+                f"It fails on a batch of {given} of the project's rows: {said}",
+                hint="use a smaller model or smaller rows, or a machine with more memory" if memory else None,
+            ) from None
         for name, array in zip(names, found, strict=True):
             if array.ndim == 0 or len(array) != given:
                 raise StepFailed(f"Output {name!r} {list(array.shape)} has no row for each of {given} inputs")

@@ -196,7 +196,7 @@ def _gate_error(document: dict[str, Any]) -> Exception:
     return kind(
         document["reason"],
         where=document["report"],
-        hint=f"give about {needed} final rows as evaluate.data"
+        hint=f"give about {needed:,} rows (or queries) as evaluate.data, and a tenth more, 100 at least, to choose by"
         if needed
         else "see the report; the model stays as it is",
         details={"result": document},
