@@ -258,6 +258,52 @@ def reached(role: Setup, other: Setup) -> set[str]:
     return {action for action, arn in named.items() if policy.is_action_permitted(action, arn).name == "PERMITTED"}
 
 
+OURS, THEIRS = "digits/prod/aws:appautoscaling/target:Target/x", "letters/prod/aws:appautoscaling/target:Target/x"
+TARGETS = [
+    ("RegisterScalableTarget", OURS, None, True),
+    ("RegisterScalableTarget", None, OURS, True),
+    ("RegisterScalableTarget", None, None, False),
+    ("RegisterScalableTarget", THEIRS, None, False),
+    ("RegisterScalableTarget", OURS, THEIRS, False),
+    ("TagResource", OURS, None, True),
+    ("TagResource", OURS, THEIRS, False),
+    ("TagResource", None, OURS, True),
+    *((action, None, OURS, True) for action in ("DeregisterScalableTarget", "PutScalingPolicy", "UntagResource")),
+    *((action, None, THEIRS, False) for action in ("DeregisterScalableTarget", "PutScalingPolicy", "UntagResource")),
+    ("DeleteScheduledAction", None, None, False),
+]
+"""A call on a scalable target, the tag in the request, the one that it has, and whether the role of `digits` may."""
+
+
+@pytest.mark.parametrize(("action", "asked", "has", "allowed"), TARGETS)
+def test_scalable_targets_of_two_projects_are_told_apart_by_their_tags(
+    action: str, asked: str | None, has: str | None, allowed: bool
+) -> None:
+    def permits(namespace: str) -> bool:
+        context = {
+            "aws:RequestTag/cloudmodel:urn": asked,
+            "aws:ResourceTag/cloudmodel:urn": has,
+            "application-autoscaling:service-namespace": namespace,
+        }
+
+        def holds(operator: str, key: str, pattern: str) -> bool:
+            value = context[key]
+            return operator.endswith("IfExists") if value is None else fnmatch.fnmatchcase(value, pattern)
+
+        return any(
+            all(
+                holds(operator, key, value)
+                for operator, keys in each["Condition"].items()
+                for key, value in keys.items()
+            )
+            for each in statements(apply(SETUP, KEY))
+            if f"application-autoscaling:{action}" in each["Action"]
+        )
+
+    assert permits("sagemaker") == allowed
+    assert permits("ecs") == (allowed and action.endswith("agResource")), "a tag's call names no service"
+
+
 BY_TAGS = {"KeyOfAnAlias"}
 """Statements about what has no name of its own: the tags of its key tell whose an alias is."""
 STEMS = st.tuples(st.sampled_from(["", "acme-", "a-"]), st.from_regex(r"[a-c]-?[a-c0-9]?(-v2)?", fullmatch=True))

@@ -233,6 +233,7 @@ def test_p30_everything_that_takes_tags_says_whose_it_is(evaluate: Any) -> None:
         "MetricAlarm",
         "Model",
         "Role",
+        "Target",
         "Topic",
     ]
     for tags in tagged.values():

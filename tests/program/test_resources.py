@@ -357,3 +357,15 @@ def test_a_layout_without_an_image_is_refused_by_name(evaluate: Any, bundle: Any
 def test_the_key_carries_a_tag_that_finds_it_again(evaluate: Any) -> None:
     tags = [evaluate(stack).one("Key").inputs["tags"]["cloudmodel:urn"] for stack in ("local", "dev")]
     assert tags == ["digits/local/aws:kms/key:Key/key", "digits/dev/aws:kms/key:Key/key"]
+
+
+def test_a_scalable_target_carries_the_tag_that_roles_know_it_by(evaluate: Any) -> None:
+    modes: list[dict[str, Any]] = [
+        {"scaling": {"min": 1, "max": 2}},
+        {"mode": "serverless", "serverless": {"max_concurrency": 4, "provisioned": 1, "provisioned_max": 2}},
+    ]
+    targets = [evaluate(**mode).one("Target") for mode in modes]
+    assert [target.inputs["tags"]["cloudmodel:urn"] for target in targets] == [
+        f"digits/local/aws:appautoscaling/target:Target/{name}" for name in ("scaling-target", "provisioned-target")
+    ]
+    assert all(target.inputs["tags"]["owner"] for target in targets)

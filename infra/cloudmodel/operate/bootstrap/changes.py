@@ -62,8 +62,6 @@ def storage(setup: Setup) -> list[dict[str, Any]]:
 def serving(setup: Setup) -> list[dict[str, Any]]:
     """Changes of endpoints, and of what scales, watches, shields and shows them."""
     stem = setup.stem
-    # AWS makes up the name of a scalable target: an endpoint's is told from another service's, and no further.
-    targets = setup.arn("application-autoscaling", "scalable-target/*")
     return [
         allow(
             "Serving",
@@ -82,20 +80,7 @@ def serving(setup: Setup) -> list[dict[str, Any]]:
             ],
             endpoints(setup),
         ),
-        allow(
-            "Scaling",
-            [
-                "application-autoscaling:DeleteScalingPolicy",
-                "application-autoscaling:DeleteScheduledAction",
-                "application-autoscaling:DeregisterScalableTarget",
-                "application-autoscaling:PutScalingPolicy",
-                "application-autoscaling:PutScheduledAction",
-                "application-autoscaling:RegisterScalableTarget",
-            ],
-            targets,
-            StringEquals={"application-autoscaling:service-namespace": "sagemaker"},
-        ),
-        allow("ScalingTags", ["application-autoscaling:TagResource", "application-autoscaling:UntagResource"], targets),
+        *_own_targets(setup),
         allow(
             "Alarms",
             [
@@ -167,6 +152,51 @@ def _own_keys(setup: Setup) -> list[dict[str, Any]]:
         # An alias is changed with a permission on itself and one on its key.
         allow("KeyOfAnAlias", alias, keys, StringLike=ours),
         allow("Aliases", alias, setup.arn("kms", f"alias/{setup.stem}-*")),
+    ]
+
+
+def _own_targets(setup: Setup) -> list[dict[str, Any]]:
+    """The scalable targets of a stack's variants, known by their tags: AWS makes up their names. One is tagged where it
+    is registered, which takes the permission to tag; what has another project's tag already keeps it."""
+    ours, asked = _tagged(setup)
+    targets = setup.arn("application-autoscaling", "scalable-target/*")
+    of_endpoints = {"application-autoscaling:service-namespace": "sagemaker"}
+    return [
+        allow(
+            "MakeTargets",
+            ["application-autoscaling:RegisterScalableTarget"],
+            targets,
+            StringEquals=of_endpoints,
+            StringLike=asked,
+            StringLikeIfExists=ours,
+        ),
+        allow(
+            "TagTargets",
+            ["application-autoscaling:TagResource"],
+            targets,
+            StringLike=asked,
+            StringLikeIfExists=ours,
+        ),
+        allow(
+            "Targets",
+            [
+                "application-autoscaling:DeleteScalingPolicy",
+                "application-autoscaling:DeleteScheduledAction",
+                "application-autoscaling:DeregisterScalableTarget",
+                "application-autoscaling:PutScalingPolicy",
+                "application-autoscaling:PutScheduledAction",
+                "application-autoscaling:RegisterScalableTarget",
+            ],
+            targets,
+            StringEquals=of_endpoints,
+            StringLike=ours,
+        ),
+        allow(
+            "TagsOfTargets",
+            ["application-autoscaling:TagResource", "application-autoscaling:UntagResource"],
+            targets,
+            StringLike=ours,
+        ),
     ]
 
 

@@ -47,8 +47,9 @@ class Autoscaling(pulumi.ComponentResource):
         scaling, name = variant.scaling, deployment.of_variant(variant)
         metric, usual_target, specification = _tracked(deployment, variant, endpoint)
         child = pulumi.ResourceOptions(parent=self)
+        called = variant.called("scaling-target")
         target = aws.appautoscaling.Target(
-            variant.called("scaling-target"),
+            called,
             service_namespace="sagemaker",
             scalable_dimension="sagemaker:variant:DesiredInstanceCount",
             # Made of the machines, too, so that it is taken down before they change.
@@ -57,6 +58,8 @@ class Autoscaling(pulumi.ComponentResource):
             ),
             min_capacity=scaling.min,
             max_capacity=scaling.max,
+            # AWS makes up its name: roles know it by its tag.
+            tags=deployment.tags | deployment.identity_tag("aws:appautoscaling/target:Target", called),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # The endpoint must stand, whatever its name says.

@@ -41,6 +41,7 @@ class Provisioned(pulumi.ComponentResource):
             resource_id=pulumi.Output.concat("endpoint/", name, f"/variant/{MAIN}"),
             min_capacity=settings.serverless.provisioned,
             max_capacity=settings.serverless.provisioned_max,
+            tags=deployment.tags | deployment.identity_tag("aws:appautoscaling/target:Target", "provisioned-target"),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[endpoint]),
         )
         aws.appautoscaling.Policy(
