@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from moto.iam.access_control import IAMPolicy
 
@@ -309,6 +309,7 @@ BY_TAGS = {"KeyOfAnAlias"}
 STEMS = st.tuples(st.sampled_from(["", "acme-", "a-"]), st.from_regex(r"[a-c]-?[a-c0-9]?(-v2)?", fullmatch=True))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEMS, STEMS)
 @example(("", "digits"), ("", "digits-v2"))
 @example(("", "digits"), ("", "digits2"))
