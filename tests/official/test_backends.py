@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from cloud import Cloud, order_faults
+from cloud import EXPIRED, Cloud, order_faults
 from cloudmodel.deploy.official.plugin import write_launcher
 from cloudmodel.engine.holder import me
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import ACCOUNT, Running
 from cloudmodel.program.aws.local import LOCAL_URL
-from shell import Shell
+from shell import Shell, lines_until
 
 pytestmark = pytest.mark.official_engine
 
@@ -174,6 +174,17 @@ for name in ("one", "two"):
 """
 
 
+COUNT = 12
+CHAIN = f"""
+import pulumi
+import pulumi_aws as aws
+last = None
+for number in range({COUNT}):
+    name = f"logs-{{number:02}}"
+    last = aws.cloudwatch.LogGroup(name, name=name, opts=pulumi.ResourceOptions(depends_on=[last] if last else []))
+"""
+
+
 def test_what_a_killed_run_began_on_an_account_is_looked_for_or_named(well: Setting, tmp_path: Path) -> None:
     """Our plugin stands for Pulumi's own, and the local AWS for the account: nothing else knows of either."""
     shell = Shell(tmp_path, well.shell.environment | {"AWS_ENDPOINT_URL": well.running.endpoint_url})
@@ -213,6 +224,20 @@ def test_what_a_killed_run_began_on_an_account_is_looked_for_or_named(well: Sett
     done = shell.json("up", "--stack", "prod", "--yes")
     assert any("interrupted" in each for each in done["warnings"]) and not done["summary"]["create"]
     assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["one", "two"]
+
+    # The credentials end in the middle: neither the state nor the locks can be written any more.
+    (tmp_path / "__main__.py").write_text(CHAIN)
+    job = shell.start("up", "--stack", "prod", "--yes", "--json")
+    lines_until(job, "logs-01 created")
+    order_faults(well.running, {"service": "s3", **EXPIRED})
+    told = json.loads(job.communicate()[0])
+    assert (job.returncode, told["runbook"]) == (3, "docs/runbooks/expired-credentials.md")
+    order_faults(well.running)
+    assert "cancel" in shell.json("up", "--stack", "prod", "--yes", code=16)["hint"]
+    shell.json("cancel", "--stack", "prod", "--yes")
+    shell.json("up", "--stack", "prod", "--yes")
+    made = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
+    assert made == [f"logs-{number:02}" for number in range(COUNT)]
     shell.json("up", "--stack", "prod", "--yes", "--expect-no-changes")
 
 

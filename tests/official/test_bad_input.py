@@ -41,16 +41,6 @@ def test_a_stack_that_another_run_holds(make: Callable[..., Shell]) -> None:
 
 
 @pytest.mark.official_engine
-def test_a_passphrase_that_is_not_the_one(make: Callable[..., Shell]) -> None:
-    shell = make("passphrase", PROGRAM)
-    shell.json("up", "--yes", *OFFICIAL)
-    wrong = Shell(shell.folder, shell.environment | {"PULUMI_CONFIG_PASSPHRASE": "another"})
-    answer = wrong.json("up", "--yes", *OFFICIAL, code=3)
-    assert answer["error"] == "CredentialsMissing" and "PULUMI_CONFIG_PASSPHRASE" in answer["hint"]
-    shell.json("up", "--yes", "--expect-no-changes", *OFFICIAL)
-
-
-@pytest.mark.official_engine
 def test_a_resource_that_is_refused_fails_alike_on_both_engines(make: Callable[..., Shell]) -> None:
     bad = PROGRAM + "aws.cloudwatch.LogGroup('logs', retention_in_days=4)\n"
     shell = make("refused", bad)

@@ -12,11 +12,10 @@ import pytest
 from cloud import NOTHING, Cloud, order_faults
 from pages import typed
 from terminal import Terminal
-from troubles import SCENES, Shop
+from troubles import SCENES, TO_DO, Shop, walk
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/runbooks"
-TO_DO = "What to do"
 SECTIONS = ("What you see", "What it means", TO_DO, "It is over when")
 
 
@@ -36,18 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_runbook_leads_out_of_its_trouble(shop: Shop, name: str) -> None:
-    scene = SCENES[name](shop)
-    next(scene)
-    mended = False
-    for each in typed(PAGES / f"{name}.md"):
-        if each.heading == TO_DO and not mended:
-            mended = True
-            next(scene)
-        code, printed = shop.terminal.run(each.line)
-        assert code == each.code, f"$ {each.line}\n{printed}"
-        assert each.fits(printed), f"$ {each.line}\n{printed}"
-    assert mended
-    assert list(scene) == []
+    walk(shop, PAGES / f"{name}.md", SCENES[name])
 
 
 def test_every_page_has_a_walk_and_one_shape() -> None:

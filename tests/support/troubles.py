@@ -10,8 +10,9 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from cloudmodel.engine.secrets import Passphrase, Secrets
 from cloudmodel.localaws import server
 from cloudmodel.localaws.identity import Running
 from cloudmodel.provider import sagemaker
+from pages import typed
 from shell import Shell, lines_until
 from terminal import Terminal
 from traffic import revise
@@ -76,7 +78,7 @@ class Shop:
         return str(self.cloud.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"])
 
 
-Scene = Callable[[Shop], Generator[None, None, None]]
+Scene = Callable[[Shop], Iterator[None]]
 
 
 def failed_deploy(shop: Shop) -> Iterator[None]:
@@ -108,6 +110,14 @@ def silent_rollback(shop: Shop) -> Iterator[None]:
     assert shop.served() == wanted
 
 
+def leave_a_lock(shop: Shop) -> None:
+    """That of the dead job: another machine's, and without a sign of life for minutes."""
+    dead = replace(me(7, "up"), id=LOCK, host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
+    (shop.state / "lock").write_text(json.dumps(asdict(dead)))
+    killed = time.time() - 400
+    os.utime(shop.state / "lock", (killed, killed))
+
+
 def stuck_lock(shop: Shop) -> Iterator[None]:
     """A job of another machine was ended in the middle of an update."""
     shop.another_model()
@@ -115,10 +125,7 @@ def stuck_lock(shop: Shop) -> Iterator[None]:
     lines_until(job, "endpoint updating (")
     os.killpg(job.pid, signal.SIGKILL)
     job.communicate()
-    dead = replace(me(7, "up"), id=LOCK, host="runner-41", owner="ci", time="2026-01-05T01:00:00+00:00")
-    (shop.state / "lock").write_text(json.dumps(asdict(dead)))
-    killed = time.time() - 400
-    os.utime(shop.state / "lock", (killed, killed))
+    leave_a_lock(shop)
     yield
     yield
     assert not (shop.state / "lock").exists()
@@ -218,8 +225,27 @@ def saturation(shop: Shop) -> Iterator[None]:
     shop.settings.write_text(settings)
 
 
+TO_DO = "What to do"
+
+
+def walk(shop: Shop, page: Path, scene: Scene, otherwise: Mapping[str, str] | None = None) -> None:
+    """Do what `page` says, in that trouble; `otherwise`: what a command prints instead, the first time it is typed."""
+    acts, left = scene(shop), dict(otherwise or {})
+    next(acts)
+    mended = False
+    for each in typed(page):
+        if each.heading == TO_DO and not mended:
+            mended = True
+            next(acts)
+        code, printed = shop.terminal.run(each.line)
+        assert code == each.code, f"$ {each.line}\n{printed}"
+        assert replace(each, prints=left.pop(each.line, each.prints)).fits(printed), f"$ {each.line}\n{printed}"
+    assert mended
+    assert list(acts) == []
+
+
 SCENES: dict[str, Scene] = {
-    each.__name__.replace("_", "-"): each  # type: ignore[misc]
+    each.__name__.replace("_", "-"): each
     for each in (
         failed_deploy, silent_rollback, stuck_lock, expired_credentials, lost_state, corrupt_state, lost_passphrase,
         endpoint_stuck, bad_model_live, saturation,

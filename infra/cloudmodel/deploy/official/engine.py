@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pulumi.automation import CommandError
 from pulumi.automation.errors import StackNotFoundError
 
 from cloudmodel.core.errors import StateCorrupt, UsageError
@@ -189,7 +190,9 @@ class OfficialEngine:
             self._site.cloud.forget()
             try:
                 stack.take(deployment)
-            except StackNotFoundError:
+            except CommandError as failed:
+                if not (isinstance(failed, StackNotFoundError) or self._site.cleared(failed)):
+                    raise
                 stack.workspace.create_stack(self._name)
                 stack.take(deployment)
             self._site.unfinished.forget()  # it speaks of the state that was there

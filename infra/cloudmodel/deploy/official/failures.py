@@ -64,7 +64,15 @@ KNOWN = (
         "Pulumi does not know where this stack's state is kept",
     ),
     Known(
-        r"NoCredentialProviders|no EC2 IMDS role found|No valid credential sources|ExpiredToken|InvalidClientTokenId"
+        r"ExpiredToken",
+        CredentialsMissing,
+        "sign in again and run the same command; if the lock of the run that ended is left: cloudmodel cancel --stack "
+        "{stack} --engine official",
+        "the credentials ended: {detail}",
+        "expired-credentials",
+    ),
+    Known(
+        r"NoCredentialProviders|no EC2 IMDS role found|No valid credential sources|InvalidClientTokenId"
         r"|failed to refresh cached credentials|SharedConfigProfileNotExist",
         CredentialsMissing,
         "see `aws sts get-caller-identity`",
@@ -98,6 +106,14 @@ KNOWN = (
         StateCorrupt,
         "delete {stack}.json.attrs beside {stack}.json in the backend's folder: nothing in it is needed",
         "Pulumi was killed while it wrote what goes with the state of {stack}; the state itself is whole",
+        "corrupt-state",
+    ),
+    Known(
+        r"failed to load checkpoint: .*(unexpected end of JSON|invalid character|cannot unmarshal)",
+        StateCorrupt,
+        "it was left as it is; Pulumi keeps the one before beside it as {stack}.json.bak, `cloudmodel state import "
+        "--stack {stack} --file …` takes an export, and `cloudmodel state rebuild --stack {stack}` makes one anew",
+        "the state of {stack} is damaged: {detail}",
         "corrupt-state",
     ),
     Known(

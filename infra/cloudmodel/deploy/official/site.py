@@ -14,11 +14,11 @@ from pathlib import Path
 from pulumi.automation import CommandError
 from pulumi.automation.errors import StackNotFoundError
 
-from cloudmodel.core.errors import Cancelled
+from cloudmodel.core.errors import Cancelled, StateCorrupt
 from cloudmodel.core.files import private_folder
 from cloudmodel.deploy import account
 from cloudmodel.deploy.engines import Options
-from cloudmodel.deploy.official import cloud_secrets, failures, interrupted, recorded, workspace
+from cloudmodel.deploy.official import cloud_secrets, damaged, failures, interrupted, recorded, workspace
 from cloudmodel.deploy.official.bucket import SCHEME, BackendBucket, BucketPlace
 from cloudmodel.deploy.official.bucket_lock import BucketLock
 from cloudmodel.deploy.official.cli import require
@@ -141,7 +141,9 @@ class Site:
                         stack.export(show_secrets=False)
                     else:
                         state = stack.state(self.project.pulumi_name)
-                except StackNotFoundError:
+                except CommandError as failed:
+                    if not (isinstance(failed, StackNotFoundError) or (lost and self.cleared(failed))):
+                        raise
                     there = False
                 # What is sealed is opened, and who asks is known, before anything is made.
                 asked = stack if there else self._copy(exits, url)
@@ -183,6 +185,11 @@ class Site:
                 if value.secret:
                     session.masker.add(value.value)
             yield session
+
+    def cleared(self, failed: CommandError) -> bool:
+        """Whether there is no state now, where `failed` says that it is damaged: it is kept beside."""
+        damage = isinstance(failures.known(str(failed), self.name), StateCorrupt)
+        return damage and damaged.set_aside(self.backend, self.project.pulumi_name, self.name)
 
     def _copy(self, exits: contextlib.ExitStack, url: str) -> OpenStack:
         """A stack of the same settings in a backend of its own, which ends with `exits`."""
