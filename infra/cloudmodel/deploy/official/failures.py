@@ -109,12 +109,29 @@ KNOWN = (
         "corrupt-state",
     ),
     Known(
-        r"failed to load checkpoint: .*(unexpected end of JSON|invalid character|cannot unmarshal)",
+        r"failed to load checkpoint: .*(unexpected end of JSON|invalid character|cannot unmarshal)"
+        r"|could not deserialize deployment",
         StateCorrupt,
         "it was left as it is; Pulumi keeps the one before beside it as {stack}.json.bak, `cloudmodel state import "
         "--stack {stack} --file …` takes an export, and `cloudmodel state rebuild --stack {stack}` makes one anew",
         "the state of {stack} is damaged: {detail}",
         "corrupt-state",
+    ),
+    Known(
+        r"unsupported checkpoint version",
+        StateCorrupt,
+        "use the version of Pulumi that wrote it; it was left as it is (`cloudmodel engine status` shows this one)",
+    ),
+    Known(
+        r"reading history file",
+        StateCorrupt,
+        "move that file of the backend away: no more than this entry of the history is lost",
+        "an entry of the history of {stack} is damaged: {detail}",
+    ),
+    Known(
+        r"unable to open state directory|could not open bucket",
+        UsageError,
+        "make that folder, or correct PULUMI_BACKEND_URL",
     ),
     Known(
         r"still has resources",
