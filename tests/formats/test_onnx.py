@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from onnx import helper
 import onnx_models
 from cloudmodel.core.errors import ModelUnreadable, Unsupported
 from cloudmodel.formats import onnx
-from cloudmodel.formats.scan import require_clean, scan
+from cloudmodel.formats.scan import require_clean, scan, scan_paths
 from onnx_models import save, value, weight
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +146,22 @@ def test_an_archive_that_is_cut_short_is_told_as_that(tmp_path: Path) -> None:
         with pytest.raises(ModelUnreadable, match=r"cannot be read: .*cut short") as caught:
             require_clean(scan(cut), kinds=("torch", "joblib"))
         assert "again" in str(caught.value.hint)
+
+
+def test_a_folder_that_nobody_may_look_into_is_not_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model/closed").mkdir(parents=True)
+    onnx_models.linear(tmp_path / "model/m.onnx")
+    listed = os.scandir
+
+    def scandir(path: str) -> object:  # a test that runs as root may look into every folder
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ModelUnreadable, match="Permission denied") as caught:
+        scan_paths([tmp_path / "model"])
+    assert str(caught.value.where).endswith("closed")
 
 
 def test_another_format_is_named_and_refused(tmp_path: Path) -> None:

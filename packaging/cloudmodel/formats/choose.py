@@ -125,13 +125,12 @@ def copy(found: Found, folder: Path, digests: Digests) -> Found:
         for path in found.files:
             copy_file(path if found.sharded else path.resolve(), folder / path.name, digests)
         return replace(found, path=target)
-    for path in sorted(found.path.rglob("*")):
-        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+    for path in scan.inside(found.path):
+        if path.is_symlink() or not path.is_file():
             raise UnsafeModel(
                 "A file of the model is a link", where=str(path), hint="put the file itself into the folder"
             )
-        if path.is_file():
-            copy_file(path, target / path.relative_to(found.path), digests)
+        copy_file(path, target / path.relative_to(found.path), digests)
     return replace(found, path=target)
 
 

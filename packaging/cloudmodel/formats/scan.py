@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,14 @@ class ScanReport(Frozen):
 
 
 def scan_paths(paths: Iterable[Path]) -> ScanReport:
-    """Scan files, and all files inside folders. Raises UsageError where there is no such path, OSError.
+    """Scan files, and all files inside folders. Raises UsageError where there is no such path,
+    ModelUnreadable for a folder that cannot be looked into, OSError.
 
     Weights files that a clean model beside them names were checked with it, and are listed as `onnx-weights`; so are
     the variables of a clean SavedModel, unless something was found in them, as `savedmodel-weights`.
     """
     paths = list(paths)
-    every = [inner for path in paths for inner in (_inside(path) if path.is_dir() else [path])]
+    every = [inner for path in paths for inner in (inside(path) if path.is_dir() else [path])]
     named = set(paths)
     scanned = [scan(path, companion=path not in named) for path in every]
     covered = {path: kind for each in scanned if each.verdict == "clean" for path, kind in _companions(each).items()}
@@ -110,8 +112,20 @@ def worst(scans: Iterable[ScannedFile]) -> Verdict:
     return max((each.verdict for each in scans), key=WORST.index, default="unknown")
 
 
-def _inside(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+def inside(folder: Path) -> list[Path]:
+    """All that is in a folder but folders, links among it, in order. Raises ModelUnreadable for a folder in it that
+    cannot be looked into."""
+
+    def refuse(error: OSError) -> None:
+        raise ModelUnreadable(
+            f"The folder cannot be read: {error.strerror}", where=str(error.filename), hint="mend its permissions"
+        )
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        found += [Path(place) / name for name in (*names, *links)]
+    return sorted(found)
 
 
 def scan(path: Path, *, companion: bool = False) -> ScannedFile:
