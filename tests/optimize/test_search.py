@@ -95,7 +95,7 @@ class Bench:
             vector[-1] = [np.cos(turned), np.sin(turned)]
         return {"scores": scores, "vector": vector}
 
-    def request(self, data: Dataset, objective: str) -> Path:
+    def request(self, data: Dataset) -> Path:
         return Path("request")
 
     def measure(self, made: Sequence[Made], request: Path, effort: measure.Effort) -> Measured:
@@ -110,18 +110,20 @@ class Bench:
             {"steal": 0.0, "switches": 0, "load": 1.0}, ratios.noisy(floor, 0.0),
         )  # fmt: skip
 
-    def rank(self, made: Made, seconds: float) -> list[dict[str, Any]]:
+    def rank(self, made: Made, recipe: Recipe, seconds: float) -> list[dict[str, Any]]:
         return NODES
 
     def profile(self, model: Path, request: Path) -> list[dict[str, Any]]:
         return [{"name": "a", "operator": "Softmax", "share": 0.7}, {"name": "b", "operator": "Conv", "share": 0.3}]
 
 
-def search(bench: Bench, *names: str, training: Sequence[str] = (), report: Report = silent, **wish: Any) -> Found:
+def search(
+    bench: Bench, *names: str | Recipe, training: Sequence[str] = (), report: Report = silent, **wish: Any
+) -> Found:
     data = SETS.selection
     metric = metrics.fit("accuracy", bench.answers(Path("original"), "", data), data, folder=Path())
     bench.asked.clear()
-    recipes = tuple(Recipe(steps=(recipe.step(name),)) for name in names)
+    recipes = tuple(name if isinstance(name, Recipe) else Recipe(steps=(recipe.step(name),)) for name in names)
     trained = tuple(Recipe(steps=(recipe.step(name),)) for name in training)
     asked = Wish("accuracy", wish.pop("demand", Demand()), wish.pop("objective", "latency"), recipes, trained, **wish)
     found = Search(bench, SETS, metric, asked, report).run()  # type: ignore[arg-type]
@@ -184,6 +186,12 @@ def test_busy_machine_is_inconclusive_and_changes_nothing(floor: tuple[float, fl
     assert "quieter machine" in found.reason
 
 
+def test_gain_of_many_times_the_noise_is_told_on_a_busy_machine_too() -> None:
+    found = search(Bench({"static-int8": Variant(3.0)}, floor=(0.87, 1.12)), "static-int8")
+    assert found.chosen is found.trials[0]
+    assert found.early is not None
+
+
 def test_lost_fidelity_is_won_back_by_as_few_float_nodes_as_it_takes() -> None:
     bench = Bench({"static-int8": Variant(2.0, turned=0.8), "dynamic-int8": Variant(1.2)}, needs=3)
     found = search(bench, "static-int8", "dynamic-int8")
@@ -193,6 +201,30 @@ def test_lost_fidelity_is_won_back_by_as_few_float_nodes_as_it_takes() -> None:
     assert found.chosen.id == "t3"
     assert found.sensitivity == NODES
     assert sum("exclude" in title for title in bench.built) <= 4  # log2 of 7 and the whole
+
+
+def smoothed(strength: float) -> Recipe:
+    return Recipe(steps=(recipe.step("smooth", strength=strength), recipe.step("dynamic-int8")))
+
+
+def test_a_trial_of_several_steps_is_won_back_too() -> None:
+    bench = Bench({"smooth + dynamic-int8": Variant(2.0, turned=0.8), "weight-only": Variant(1.2)}, needs=3)
+    found = search(bench, smoothed(0.7), "weight-only")
+    assert found.chosen is not None
+    assert found.chosen.recipe.steps[0] == smoothed(0.7).steps[0]
+    assert found.chosen.recipe.steps[1].parameters["exclude"] == ["node0", "node1", "node2"]
+
+
+def test_of_trials_that_only_smooth_more_or_less_the_one_that_turns_least_goes_on() -> None:
+    turned = {0.6: 0.12, 0.7: 0.05, 0.8: 0.05, 0.9: 0.15}
+    titles = {each: smoothed(each).title for each in turned}
+    bench = Bench({titles[each]: Variant(2.0, turned=angle) for each, angle in turned.items()})
+    bench.variants = {**bench.variants, titles[0.8]: Variant(2.0, turned=0.05, turned_elsewhere=0.1)}
+    found = search(bench, *map(smoothed, turned))
+    assert found.chosen is found.trials[1]
+    others = [trial.reason for trial in found.trials if trial is not found.chosen]
+    assert all(reason.startswith("another strength turns answers less") for reason in others)
+    assert sum(count for (name, rows), count in bench.asked.items() if rows == 50 and name != "original") <= 3
 
 
 def test_rows_outside_both_sets_tell_of_the_worst_row_too() -> None:

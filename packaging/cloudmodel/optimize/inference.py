@@ -16,29 +16,42 @@ from cloudmodel.formats.session import open_session
 from cloudmodel.optimize.data import Dataset
 
 Array = NDArray[Any]
-BATCH = 32
+MANY = 32
+"""Rows of a request where throughput is wanted."""
 
 
-def batches(data: Dataset, signature: Signature, size: int = BATCH) -> Iterator[tuple[dict[str, Array], int]]:
-    """All rows in order as inputs of a session, and how many of each batch are new: where the model fixes its batch,
-    the last one is filled up with rows from the beginning."""
-    fixed = next(
+def batch_of(signature: Signature, objective: str) -> int:
+    """How many rows a request has that is timed: what the model fixes, or one, or for throughput MANY. Its answers are
+    judged in batches of as many: where activations are quantized while the model runs, the rows of a request share
+    their steps, and a row's answer depends on its company."""
+    return fixed(signature) or (MANY if objective == "throughput" else 1)
+
+
+def fixed(signature: Signature) -> int | None:
+    """The number of rows that the model fixes, if it does."""
+    return next(
         (tensor.shape[0] for tensor in signature.inputs if tensor.shape and isinstance(tensor.shape[0], int)), None
     )
-    size = fixed or size
+
+
+def batches(data: Dataset, signature: Signature, size: int = MANY) -> Iterator[tuple[dict[str, Array], int]]:
+    """All rows in order as inputs of a session, and how many of each batch are new: where the model fixes its batch,
+    the last one is filled up with rows from the beginning."""
+    whole = fixed(signature)
+    size = whole or size
     for start in range(0, len(data), size):
         new = min(size, len(data) - start)
-        rows = (np.arange(start, start + (size if fixed else new))) % len(data)
+        rows = (np.arange(start, start + (whole or new))) % len(data)
         yield {name: array[rows] for name, array in data.inputs.items()}, new
 
 
-def answers(model: Path | Any, data: Dataset, signature: Signature) -> dict[str, Array]:
-    """Every output by name, in the model's order, rows joined. Raises StepFailed where the model fails on a row or
-    answers with another number of rows."""
+def answers(model: Path | Any, data: Dataset, signature: Signature, batch: int = MANY) -> dict[str, Array]:
+    """Every output by name, in the model's order, `batch` rows asked at once and all joined. Raises StepFailed where
+    the model fails on a row or answers with another number of rows."""
     session = open_session(model) if isinstance(model, Path) else model
     names = [output.name for output in signature.outputs]
     parts: dict[str, list[Array]] = {name: [] for name in names}
-    for inputs, new in batches(data, signature):
+    for inputs, new in batches(data, signature, batch):
         given = len(next(iter(inputs.values())))
         try:
             found = session.run(names, inputs)

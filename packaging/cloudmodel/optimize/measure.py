@@ -21,8 +21,8 @@ START = 60.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much measuring: fresh processes, blocks in each, and seconds for the blocks of one process; with `hopeful` no
-    more processes where no trial was faster in one."""
+    """How much measuring: fresh processes, blocks in each, and seconds for the blocks of one process beyond the first
+    few; with `hopeful` no more processes where no trial was faster in one."""
 
     processes: int = PROCESSES
     rounds: int = 30
@@ -32,8 +32,8 @@ class Effort:
 
 GLANCE = Effort(processes=1, rounds=8, seconds=3.0)
 """Enough to drop what is clearly slower."""
-LOOK = Effort(rounds=6, seconds=8.0, hopeful=True)
-"""Enough to tell early of a clear gain, in as many processes as count."""
+LOOK = Effort(seconds=1.0, hopeful=True)
+"""Enough to tell early of a clear gain, in as many processes as count: few blocks of a slow model, many of a fast."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class Measured:
 
     def claim(self, number: int) -> str:
         """`faster`, `slower`, `same`, or `inconclusive` where the machine was too busy to tell."""
-        if self.void:
+        ratio = self.ratios[number]
+        stolen = self.conditions["steal"] > ratios.MOST_STEAL
+        if self.void and (stolen or not ratios.far(ratio, self.floor)):
             return "inconclusive"
-        said = ratios.claim(self.ratios[number], self.floor)
+        said = ratios.claim(ratio, self.floor)
         return "inconclusive" if said == "same" and not ratios.quiet(self.floor) else said
 
 

@@ -16,7 +16,7 @@ from cloudmodel.core.progress import Progress, Report, silent
 from cloudmodel.formats import onnx_files
 from cloudmodel.formats.factory import Source
 from cloudmodel.formats.model import Signature
-from cloudmodel.optimize import machine, metrics, result, sets, space, trial
+from cloudmodel.optimize import inference, machine, metrics, result, sets, space, trial
 from cloudmodel.optimize.cache import versions
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.gate import Demand
@@ -79,7 +79,8 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     model = request.model.resolve()
     if not request.signature.outputs:
         raise ProjectInvalid("The model has no outputs", where=str(request.model))
-    answers = _original(model, divided.selection, request.signature)
+    batch = inference.batch_of(request.signature, request.objective)
+    answers = _original(model, divided.selection, request.signature, batch)
     held_out, *training_file = divided.files
     learned = [each for each in training_file if each.labels is not None and _trains(request)]
     for each in (held_out, divided.final, *learned):
@@ -107,7 +108,7 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     request.cache.mkdir(parents=True, exist_ok=True)
     with workplace.folder(request.cache.resolve(), WORK) as work:
         workshop = Workshop(
-            original, material, divided, root=request.cache, work=work, reuse=request.resume, report=report
+            original, material, divided, root=request.cache, work=work, batch=batch, reuse=request.resume, report=report
         )
         workshop.keep(answers, divided.selection)
         search = Search(workshop, divided, metric, wish, report)
@@ -137,12 +138,12 @@ def _trains(request: Request) -> bool:
     return any(step.technique in TRAINS for recipe in request.recipes for step in recipe.steps)
 
 
-def _original(model: Path, data: Dataset, signature: Signature) -> dict[str, Any]:
-    """What the original answers to the rows, by output name; in a child, for it is not yet known what it takes. Raises
-    StepFailed and ChildDied, which name the model's file."""
+def _original(model: Path, data: Dataset, signature: Signature, batch: int) -> dict[str, Any]:
+    """What the original answers to the rows, `batch` at once, by output name; in a child, for it is not yet known what
+    it takes. Raises StepFailed and ChildDied, which name the model's file."""
     with tempfile.TemporaryDirectory(prefix="cloudmodel-optimize-") as work:
         rows, target = data.write(Path(work, "rows.npz")), Path(work, "answers.npz")
-        job = {"model": str(model), "data": str(rows), "target": str(target)}
+        job = {"model": str(model), "data": str(rows), "target": str(target), "batch": batch}
         try:
             confined.run(
                 trial.ANSWER, {**job, "signature": signature.model_dump(mode="json")}, folder=Path(work, "child"),

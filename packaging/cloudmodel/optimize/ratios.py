@@ -19,6 +19,10 @@ WIDEST = 0.10
 MOST_STEAL = 0.01
 """The share of time that the hypervisor may give to others before a run is void."""
 QUIET = 0.03
+FAR = 5
+"""A gain of so many times what equal models differ by is seen on any machine."""
+LEAST_ROUNDS = 6
+"""Rounds that a process makes however slow the machine is: fewer have no interval."""
 
 
 def block(
@@ -54,19 +58,19 @@ def blocks(
     """`rounds` rounds; in each, one block of every pair of arms in random order, each block's order drawn anew.
 
     Returns the log-ratios of every pair, and the baseline's time a call in ns by block. Ends early, after a whole
-    round, when `stop` says so.
+    round and not before LEAST_ROUNDS, when `stop` says so.
     """
     drawn = random.Random(seed)  # noqa: S311  # an order, not a secret
     found: list[list[float]] = [[] for _ in arms]
     times: list[float] = []
-    for _ in range(rounds):
+    for made in range(1, rounds + 1):
         order = list(range(len(arms)))
         drawn.shuffle(order)
         for number in order:
             ratio, each = block(*arms[number], repeats[number], clock, drawn.random() < 0.5)
             found[number].append(ratio)
             times.append(each)
-        if stop():
+        if made >= LEAST_ROUNDS and stop():
             break
     return found, times
 
@@ -93,6 +97,11 @@ def claim(ratio: Interval, floor: Interval) -> str:
     if ratio.low > top:
         return "faster"
     return "slower" if ratio.high < 1 / top else "same"
+
+
+def far(ratio: Interval, floor: Interval) -> bool:
+    """Whether a trial is faster by FAR times the reach of the noise floor, however wide that is."""
+    return log(ratio.low) > FAR * log(max(floor.high, 1 / floor.low, 1.0))
 
 
 def noisy(floor: Interval, steal: float) -> str | None:

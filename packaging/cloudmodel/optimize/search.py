@@ -3,6 +3,7 @@
 1. build every recipe in a child, drop what fails, changes nothing or equals another;
 2. ask a few rows: drop what answers with another sense;
    the first that then passes the selection set and a short measurement is told at once, and judged again with the rest;
+   of those that only smooth more or less, keep one;
 3. time each for a moment: drop what is clearly slower;
 4. keep the better half by non-dominated rank, and what no other beats, ask the whole selection set;
 5. where a fast quantized trial fails, bisect how many of its worst nodes must stay float;
@@ -16,36 +17,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, log
 from time import monotonic
-from typing import Any
-
-import numpy as np
 
 from cloudmodel.core.errors import CloudmodelError
 from cloudmodel.core.progress import Progress, Report, silent
-from cloudmodel.optimize import choice, front, gate, measure, sensitivity
-from cloudmodel.optimize.data import Dataset
-from cloudmodel.optimize.fidelity import expected_cosines
+from cloudmodel.optimize import choice, front, measure, rescue, strengths
 from cloudmodel.optimize.measure import Measured
-from cloudmodel.optimize.metrics import Metric, Outputs
-from cloudmodel.optimize.recipe import Recipe, Step
+from cloudmodel.optimize.metrics import Metric
+from cloudmodel.optimize.recipe import Recipe
+from cloudmodel.optimize.screen import Screen
 from cloudmodel.optimize.sets import Sets
 from cloudmodel.optimize.trials import Early, Found, Trial, Wish, said
 from cloudmodel.optimize.workshop import Made, Workshop
 
-QUICK_ROWS = 64
 TOGETHER = 6
 """Models that are alive at once in a measuring process, besides the original twice."""
 FINALISTS = 4
-MORE_ROWS = 500
-"""Rows of the calibration and of the training set, each, that tell of the worst row besides those of the selection."""
-CLEAR = 4
-"""A worst row that is expected this many times nearer than it must be needs no more rows."""
 SMALLER = 0.9
 """A trial is smaller where it has at most this share of the original's bytes."""
-
-
-RESCUED = ("static-int8", "dynamic-int8")
-"""Techniques that can leave single nodes float."""
 
 
 class Search:
@@ -54,14 +42,11 @@ class Search:
     def __init__(self, workshop: Workshop, sets: Sets, metric: Metric, wish: Wish, report: Report = silent) -> None:
         self.workshop, self.sets, self.metric, self.wish, self.report = workshop, sets, metric, wish, report
         self.found = Found()
-        self.more = _joined([each for each in (sets.calibration, sets.train) if each is not None])
+        self.screen = Screen(workshop, sets, metric, wish.demand)
         self.insisted = False
         self.started = monotonic()
         self.until = self.started + wish.budget
-        self.request = workshop.request(sets.selection, wish.objective)
-        self.quick = sets.selection
-        if len(sets.selection) > 2 * QUICK_ROWS:
-            self.quick = sets.selection.take(range(QUICK_ROWS))
+        self.request = workshop.request(sets.selection)
 
     @property
     def left(self) -> float:
@@ -83,12 +68,13 @@ class Search:
             return
         self.found.trials += fresh
         self._each("build", fresh, self._build)
+        strengths.settle(self.screen, [trial for trial in fresh if trial.open])
         # What only lost its fidelity is timed too: a few nodes left float may bring it back.
-        hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
+        hurt = [trial for trial in fresh if rescue.possible(trial)]
         self._glance([trial for trial in fresh if (trial.open or trial in hurt) and trial.ratio is None])
         kept = self._halve([trial for trial in fresh if trial.open])
         self._each("select", kept, self._select)
-        hurt = [trial for trial in fresh if self._can_be_rescued(trial)]
+        hurt = [trial for trial in fresh if rescue.possible(trial)]
         finalists = [trial for trial in kept if trial.open]
         if (rescued := self._rescue(hurt, finalists)) is not None:
             finalists.append(rescued)
@@ -110,12 +96,12 @@ class Search:
         if reason := self.workshop.inapplicable(trial.recipe):
             trial.reason = reason
             return
-        trial.made = self.workshop.make(trial.recipe, self.left, self.quick)
+        trial.made = self.workshop.make(trial.recipe, self.left, self.screen.quick)
         for other in self.found.trials:
             if other is not trial and other.made is not None and other.made.sha256 == trial.made.sha256:
                 trial.reason = f"the same model as {other.id}"
                 return
-        self._ask(trial, self.quick)
+        self.screen.ask(trial, self.screen.quick)
         if self.found.early is None and trial.open:
             self._look(trial)
 
@@ -124,7 +110,7 @@ class Search:
         place among the others is decided later, by what they are all asked."""
         assert trial.made is not None
         screened = trial.judged
-        self._ask(trial, self.sets.selection)
+        self.screen.ask(trial, self.sets.selection)
         if not trial.open:
             return
         found = self.workshop.measure([trial.made], self.request, self.wish.look)
@@ -138,42 +124,7 @@ class Search:
             self.report(Progress("accepted", note=f"{trial.recipe.title}: {said(trial.ratio)} times as fast"))
 
     def _select(self, trial: Trial) -> None:
-        self._ask(trial, self.sets.selection, beyond=True)
-
-    def _ask(self, trial: Trial, data: Dataset, *, beyond: bool = False) -> None:
-        """Judge by what was seen, not by its bound: few rows cannot prove anything, and need not yet."""
-        assert trial.made is not None
-        every = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, self.sets.selection)
-        original = {name: array[: len(data)] for name, array in every.items()}  # the quick rows are the first of them
-        answers = self.workshop.answers(trial.made.model, trial.made.sha256, data)
-        trial.judged = judged = gate.judge(self.metric, original, answers, data, self.wish.demand)
-        drop = -judged.delta.mid if self.metric.larger_is_better else judged.delta.mid
-        slack = 1 / len(data) if self.metric.correct is not None else 0.0
-        if judged.fidelity < self.wish.demand.min_fidelity:
-            trial.reason = judged.reason
-        elif data is self.sets.selection and (reason := self._too_near(trial.made, original, answers, beyond)):
-            trial.reason = reason
-        elif drop - slack >= self.wish.demand.max_drop:
-            trial.reason = (
-                f"{self.metric.name} drops by {drop:.4g} on {len(data)} rows, allowed {self.wish.demand.max_drop:g}"
-            )
-
-    def _too_near(self, made: Made, original: Outputs, answers: Outputs, beyond: bool) -> str | None:
-        """Why a trial whose worst row here is good enough is not expected to pass on the final set's many more. Where
-        that is not clear from the selection set, rows `beyond` both are asked too: cosines need no labels."""
-        rows, least = len(self.sets.final), self.wish.demand.min_fidelity
-        expected = expected_cosines(original, answers, rows)
-        if beyond and min(expected.values(), default=1.0) < 1 - (1 - least) / CLEAR:
-            first = self.workshop.answers(self.workshop.original.model, self.workshop.sha256, self.more)
-            then = self.workshop.answers(made.model, made.sha256, self.more)
-            expected = expected_cosines(_both(original, first), _both(answers, then), rows)
-        name = min(expected, key=lambda each: expected[each], default=None)
-        if name is None or expected[name] >= least:
-            return None
-        return (
-            f"fidelity: of {rows:,} rows the worst cosine of output {name!r} is expected at {expected[name]:.4f}, below"
-            f" {least:g}"
-        )
+        self.screen.ask(trial, self.sets.selection, beyond=True)
 
     def _glance(self, trials: Sequence[Trial]) -> None:
         for start in range(0, len(trials), TOGETHER):
@@ -210,47 +161,25 @@ class Search:
         speed = log(trial.ratio.mid) if trial.ratio is not None else 0.0
         return speed, better, trial.judged.fidelity, -float(trial.made.size_bytes)
 
-    def _can_be_rescued(self, trial: Trial) -> bool:
-        last = trial.recipe.steps[-1].technique
-        refused = trial.judged is not None and trial.reason and trial.claim is None
-        return bool(refused and trial.made is not None and last in RESCUED and len(trial.recipe.steps) == 1)
-
     def _rescue(self, hurt: Sequence[Trial], finalists: Sequence[Trial]) -> Trial | None:
-        """The fastest trial that lost its fidelity or metric, with as few nodes left float as bring it back."""
-        best = max((trial.ratio.mid for trial in finalists if trial.ratio), default=1.0)
-        fast = [trial for trial in hurt if trial.ratio is not None and trial.ratio.mid > best]
-        if not fast or not self.left:
+        """The trial that was hurt, is the fastest of all and passes with a few nodes left float."""
+        source = rescue.candidate(hurt, finalists)
+        if source is None or source.made is None or not self.left:
             return None
-        # Of those that are not beaten in both speed and fidelity, the one that has to get back least.
-        points = [(trial.ratio.mid, trial.judged.fidelity) for trial in fast if trial.ratio and trial.judged]
-        level = front.ranks(points)
-        source = max((trial for trial, rank in zip(fast, level, strict=True) if rank == 0), key=_fidelity)
-        assert source.made is not None
         try:
-            ranked = self.workshop.rank(source.made, self.left)
+            self.found.sensitivity = self.workshop.rank(source.made, source.recipe, self.left)
         except CloudmodelError:
             return None
-        self.found.sensitivity = ranked
-        probes: dict[int, Trial] = {}
-
-        def passes(length: int) -> bool:
-            step = source.recipe.steps[0]
-            exclude: list[Any] = sorted([*step.parameters["exclude"], *(node["name"] for node in ranked[:length])])  # type: ignore[misc]
-            parameters = {**step.parameters, "exclude": exclude}
-            recipe = Recipe(steps=(Step(technique=step.technique, parameters=parameters),))
-            probe = probes[length] = Trial(f"t{len(self.found.trials) + 1}", recipe)
-            self._each("rescue", [probe], self._build)
-            if probe.open:
-                self._each("rescue", [probe], self._select)
-            return probe.open
-
-        length = sensitivity.shortest_prefix(len(ranked) - 1, passes)
-        if length is None:
-            return None
-        rescued = probes[length]
-        rescued.id = f"t{len(self.found.trials) + 1}"
-        self.found.trials.append(rescued)
+        rescued = rescue.fewest(source, self.found.sensitivity, self._attempt)
+        if rescued is not None:
+            rescued.id = f"t{len(self.found.trials) + 1}"
+            self.found.trials.append(rescued)
         return rescued
+
+    def _attempt(self, probe: Trial) -> None:
+        self._each("rescue", [probe], self._build)
+        if probe.open:
+            self._each("rescue", [probe], self._select)
 
     def _measure(self, finalists: Sequence[Trial]) -> None:
         if not finalists:
@@ -278,18 +207,3 @@ class Search:
 
     def _smaller(self, made: Made) -> bool:
         return made.size_bytes <= SMALLER * self.workshop.size_bytes
-
-
-def _both(one: Outputs, other: Outputs) -> dict[str, Any]:
-    return {name: np.concatenate([array, other[name]]) for name, array in one.items()}
-
-
-def _joined(parts: Sequence[Dataset]) -> Dataset:
-    """The first rows of each, without labels."""
-    few = [part.take(range(min(MORE_ROWS, len(part)))) for part in parts]
-    inputs = {name: np.concatenate([part.inputs[name] for part in few]) for name in few[0].inputs}
-    return Dataset(inputs, None, None, "rows of neither selection nor final set")
-
-
-def _fidelity(trial: Trial) -> float:
-    return trial.judged.fidelity if trial.judged is not None else -1.0

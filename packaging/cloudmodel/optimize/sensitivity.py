@@ -19,6 +19,7 @@ from cloudmodel.core.errors import StepFailed
 from cloudmodel.formats import onnx_files
 from cloudmodel.formats.session import open_session
 from cloudmodel.optimize.data import Dataset
+from cloudmodel.optimize.quantize import checks
 
 ROWS = 16
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -128,8 +129,7 @@ def _dynamic_pairs(quantized: Any, plain: Any) -> list[_Pair]:
         if node.input[1] in stored and scale in stored:
             inputs = [node.input[1], scale, node.input[3]]
             quantized.node.append(helper.make_node("DequantizeLinear", inputs, [held], axis=-1))
-            turned = any(each.name == "transB" and each.i for each in origin.attribute)
-            found.append(_Pair(origin.name, origin.input[1], held, transposed=turned))
+            found.append(_Pair(origin.name, origin.input[1], held, transposed=checks.transposed(origin)))
     return found
 
 

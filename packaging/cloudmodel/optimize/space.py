@@ -39,6 +39,10 @@ TRAINED: tuple[tuple[str, dict[str, Any]], ...] = (
 """Training techniques with the parameters that are tried, the mildest first."""
 
 
+STRENGTHS = (0.7, 0.8)
+"""How strongly is smoothed: what SmoothQuant's authors found right for models with outliers, and more."""
+
+
 def _quantized(census: Census, int8: Mapping[str, Any]) -> Iterator[Recipe]:
     has = census.operators
     static = [
@@ -54,7 +58,7 @@ def _quantized(census: Census, int8: Mapping[str, Any]) -> Iterator[Recipe]:
     elif has["MatMul"] > has["Gemm"]:
         # A MatMul keeps its float neighbours: quantizing all operators costs a sentence encoder its embedding.
         # Smoothed first: one channel far above the others costs single rows their answer.
-        yield Recipe(steps=(step("smooth"), channels))
+        yield from (Recipe(steps=(step("smooth", strength=each), channels)) for each in STRENGTHS)
         order = [channels, *blocks, whole, step("static-int8", operators=["MatMul", "Gemm"], **int8), static[0]]
     else:
         order = [*static, channels, whole]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,34 @@ QUICK = "quick.npz"
 
 def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Apply `job["recipe"]` to `job["artifact"]` with `job["material"]`; the result lies in `job["target"]`, with its
-    answers to `job["rows"]` (`data` and `signature`) as QUICK, where there are rows. A training that was stopped goes
-    on from what it left in `job["checkpoints"]`.
+    answers to `job["rows"]` (`data`, `signature`, `batch`) as QUICK, where there are rows. A training that was stopped
+    goes on from what it left in `job["checkpoints"]`.
 
     Returns `model` and `trained` (paths), `evidence` of each step, `sha256` and `size_bytes` of the model. Raises
     StepFailed naming the step.
     """
     steps = recipe.parse(job["recipe"]).steps
+    target = Path(job["target"])
+    artifact, evidence = _applied(steps, job, target, report)
+    if job["rows"]:
+        answer({**job["rows"], "model": str(artifact.model), "target": str(target / QUICK)}, report)
+    else:
+        open_session(artifact.model)
+    return {
+        "model": str(artifact.model),
+        "trained": str(artifact.trained) if artifact.trained else None,
+        "evidence": evidence,
+        "sha256": onnx_files.digest_of(artifact.model),
+        "size_bytes": onnx_files.size_of(artifact.model),
+    }
+
+
+def _applied(
+    steps: Sequence[recipe.Step], job: dict[str, Any], target: Path, report: Report
+) -> tuple[Artifact, list[dict[str, Any]]]:
+    """What `steps` make of `job["artifact"]`, and the evidence of each."""
     material = material_from(job["material"])
     artifact = artifact_from(job["artifact"])
-    target = Path(job["target"])
     evidence = []
     for number, step in enumerate(steps, 1):
         technique, parameters = find(step.technique), step.values()
@@ -62,35 +81,27 @@ def build(job: dict[str, Any], report: Report) -> dict[str, Any]:
         if number > 1 and artifact.trained is None:
             shutil.rmtree(target / f"step-{number - 1}")
         artifact = after
-    if job["rows"]:
-        answer({**job["rows"], "model": str(artifact.model), "target": str(target / QUICK)}, report)
-    else:
-        open_session(artifact.model)
-    return {
-        "model": str(artifact.model),
-        "trained": str(artifact.trained) if artifact.trained else None,
-        "evidence": evidence,
-        "sha256": onnx_files.digest_of(artifact.model),
-        "size_bytes": onnx_files.size_of(artifact.model),
-    }
+    return artifact, evidence
 
 
 def answer(job: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Answer the rows of `job["data"]` with `job["model"]` into the npz file `job["target"]`."""
+    """Answer the rows of `job["data"]`, `batch` at once, with `job["model"]` into the npz file `job["target"]`."""
     signature = Signature.model_validate(job["signature"])
     data = read_npz(Path(job["data"]), signature)
-    found = inference.answers(Path(job["model"]), data, signature)
+    found = inference.answers(Path(job["model"]), data, signature, job["batch"])
     inference.write(Path(job["target"]), found)
     return {"rows": len(data)}
 
 
 def rank(job: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Nodes that quantization hurts, most first: see `sensitivity.rank`."""
-    signature = Signature.model_validate(job["signature"])
-    data = read_npz(Path(job["data"]), signature)
+    """Nodes that the last step of `job["recipe"]`, a quantization, hurts, most first: see `sensitivity.rank`. What the
+    steps before it make is made again."""
+    material = material_from(job["material"])
+    assert material.calibration is not None
     with tempfile.TemporaryDirectory(prefix="cloudmodel-rank-") as work:
-        prepared = checks.prepare(Path(job["original"]), Path(work))
-        ranked = sensitivity.rank(prepared, Path(job["quantized"]), data)
+        float_model, _ = _applied(recipe.parse(job["recipe"]).steps[:-1], job, Path(work), report)
+        prepared = checks.prepare(float_model.model, Path(work))
+        ranked = sensitivity.rank(prepared, Path(job["quantized"]), read_npz(material.calibration, material.signature))
     return {"nodes": [{"name": node.name, "operator": node.operator, "sqnr_db": node.sqnr} for node in ranked]}
 
 

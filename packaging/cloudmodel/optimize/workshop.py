@@ -28,7 +28,6 @@ from cloudmodel.optimize.sets import Sets
 from cloudmodel.optimize.technique import Artifact, Material
 from cloudmodel.optimize.techniques import TRAINS, find
 
-THROUGHPUT_BATCH = 32
 TRAINING = ("prune", "distill")
 ANSWERS = 900.0
 """Seconds that a model may take for all rows of a set."""
@@ -54,14 +53,15 @@ def inapplicable(recipe: Recipe, original: Artifact, material: Material) -> str 
 
 
 class Workshop:
-    """Makes and measures trials of one model. `root` is the cache's folder, `work` a scratch folder that its owner
-    removes; `seconds` is a hint of how long a child may take."""
+    """Makes and measures trials of one model, asked with `batch` rows at once. `root` is the cache's folder, `work` a
+    scratch folder that its owner removes; `seconds` is a hint of how long a child may take."""
 
     def __init__(
-        self, original: Artifact, material: Material, sets: Sets, *, root: Path, work: Path, reuse: bool = False,
-        report: Report = silent,
+        self, original: Artifact, material: Material, sets: Sets, *, root: Path, work: Path,
+        batch: int = inference.MANY, reuse: bool = False, report: Report = silent,
     ) -> None:  # fmt: skip
         self.original = original
+        self.batch = batch
         self.cache = Cache(root.resolve())
         self.work = work
         self.reuse = reuse
@@ -74,9 +74,9 @@ class Workshop:
             "train": sets.train.digest if sets.train is not None else None,
         }
         work.mkdir(parents=True, exist_ok=True)
-        self.calibration = sets.calibration.write(work / "calibration.npz")
+        calibration = sets.calibration.write(work / "calibration.npz")
         train = sets.train.write(work / "train.npz") if sets.train is not None else None
-        self.material = replace(material, calibration=self.calibration, train=train)
+        self.material = replace(material, calibration=calibration, train=train)
         self._children = 0
 
     def inapplicable(self, recipe: Recipe) -> str | None:
@@ -140,20 +140,16 @@ class Workshop:
         path = self.work / f"rows-{data.digest[:16]}.npz"
         if not path.exists():
             data.write(path)
-        return {"data": str(path), "signature": self.signature.model_dump(mode="json")}
+        return {"data": str(path), "signature": self.signature.model_dump(mode="json"), "batch": self.batch}
 
     def _answers_key(self, sha256: str, data: Dataset) -> str:
-        return key_of(sha256, data.digest, versions()["onnxruntime"])
+        return key_of(sha256, data.digest, self.batch, versions()["onnxruntime"])
 
-    def request(self, data: Dataset, objective: str) -> Path:
-        """The request that is timed: one row, or for throughput a batch, of the selection set."""
-        fixed = [
-            tensor.shape[0] for tensor in self.signature.inputs if tensor.shape and isinstance(tensor.shape[0], int)
-        ]
-        batch = fixed[0] if fixed else THROUGHPUT_BATCH if objective == "throughput" else 1
-        path = self.work / f"request-{batch}.npz"
+    def request(self, data: Dataset) -> Path:
+        """The request that is timed: the first rows of `data`."""
+        path = self.work / f"request-{self.batch}.npz"
         if not path.exists():
-            rows = np.arange(batch) % len(data)
+            rows = np.arange(self.batch) % len(data)
             arrays = {name: array[rows] for name, array in data.inputs.items()}
             plain = {name: array.astype(np.str_) if array.dtype == object else array for name, array in arrays.items()}
             samples.write_npz(path, plain)
@@ -184,11 +180,11 @@ class Workshop:
             void=kept["void"],
         )
 
-    def rank(self, made: Made, seconds: float) -> list[dict[str, Any]]:
-        """The nodes that quantization hurts, the worst first."""
+    def rank(self, made: Made, recipe: Recipe, seconds: float) -> list[dict[str, Any]]:
+        """The nodes that the last step of `recipe`, a quantization, hurts, the worst first."""
         job = {
-            "original": str(self.original.model), "quantized": str(made.model), "data": str(self.calibration),
-            "signature": self.signature.model_dump(mode="json"),
+            "recipe": recipe.as_json(), "artifact": trial.artifact_to(self.original), "quantized": str(made.model),
+            "material": trial.material_to(self.material), "checkpoints": str(self._folder()),
         }  # fmt: skip
         nodes: list[dict[str, Any]] = self._child(trial.RANK, job, seconds)["nodes"]
         return nodes

@@ -19,6 +19,7 @@ import numpy as np
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.formats import onnx_files
 from cloudmodel.optimize.data import Dataset
+from cloudmodel.optimize.quantize import checks
 
 CHUNK = 16
 """Batches whose activations are held at once."""
@@ -71,12 +72,7 @@ def _measure(model: Path, data: Dataset, method: str, percentile: float, operato
         for left in folder.glob("augmented.onnx*"):
             left.unlink()
     for name, tensor in found.items():
-        if not np.isfinite(np.asarray(tensor.range_value, dtype=np.float64)).all():
-            raise StepFailed(
-                f"Activation {name!r} is NaN or infinite for some calibration row",
-                where=data.where,
-                hint="look for that row, or for a division by zero in the model",
-            )
+        checks.check_finite(name, tensor.range_value, data.where)
     return found
 
 

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cloudmodel.core.errors import StepFailed
 from cloudmodel.formats import choose, onnx_files
 from cloudmodel.optimize.technique import Artifact, Material
@@ -90,6 +92,21 @@ def prepare(model: Path, folder: Path, *, fold: bool = True) -> Path:
     onnx_files.name_nodes(prepared)
     target.unlink()
     return onnx_files.save(prepared, folder)
+
+
+def transposed(node: Any) -> bool:
+    """Whether a node is a Gemm that holds its weights as [out, in]."""
+    return node.op_type == "Gemm" and any(each.name == "transB" and each.i for each in node.attribute)
+
+
+def check_finite(name: str, values: Any, where: str) -> None:
+    """Raises StepFailed where what an activation reaches for the calibration rows of the file `where` is no number."""
+    if not np.isfinite(np.asarray(values, dtype=np.float64)).all():
+        raise StepFailed(
+            f"Activation {name!r} is NaN or infinite for some calibration row",
+            where=where,
+            hint="look for that row, or for a division by zero in the model",
+        )
 
 
 def check_names(model: Path, exclude: Sequence[str]) -> None:

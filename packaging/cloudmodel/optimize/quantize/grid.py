@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from cloudmodel.formats import onnx_files
+from cloudmodel.optimize.quantize import checks
 
 MOST = 127
 """The grid is symmetric and narrow, as TF-MOT and TFLite have it: -127 to 127."""
@@ -60,8 +61,7 @@ def store(path: Path) -> int:
 
 
 def _axis(node: Any, axis: int) -> int:
-    turned = node.op_type == "Gemm" and any(each.name == "transB" and each.i for each in node.attribute)
-    return 0 if turned else axis
+    return 0 if checks.transposed(node) else axis
 
 
 def _scales(values: NDArray[Any], axis: int) -> Iterator[tuple[int | None, NDArray[Any]]]:

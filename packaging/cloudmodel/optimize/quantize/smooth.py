@@ -108,8 +108,7 @@ def _takers(graph: Any, weights: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 def _rows_first(node: Any, array: NDArray[Any]) -> NDArray[Any]:
     """[in, out] of a weight as it stands, or back: a Gemm may hold it transposed."""
-    transposed = any(each.name == "transB" and each.i for each in node.attribute)
-    return np.ascontiguousarray(array.T) if transposed else array
+    return np.ascontiguousarray(array.T) if checks.transposed(node) else array
 
 
 def _reached(
@@ -135,8 +134,7 @@ def _reached(
         except Exception as error:
             raise StepFailed(f"The activations cannot be seen: {' '.join(str(error).split())[:300]}") from error
     for name, largest in most.items():
-        if not np.isfinite(largest).all():
-            raise StepFailed(f"Activation {name!r} is NaN or infinite for some calibration row", where=data.where)
+        checks.check_finite(name, largest, data.where)
     return most
 
 
