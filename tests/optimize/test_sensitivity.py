@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import optimize_parts as parts
+from cloudmodel.core.progress import silent
 from cloudmodel.formats import onnx, onnx_files
-from cloudmodel.optimize import recipe, sensitivity
+from cloudmodel.optimize import recipe, sensitivity, trial
 from cloudmodel.optimize.data import Dataset
 from cloudmodel.optimize.fidelity import expected_cosines, worst_cosines
 from cloudmodel.optimize.quantize import checks
@@ -40,6 +41,23 @@ def test_the_node_with_an_outlier_is_the_worst_and_can_be_left_float(technique: 
     assert ranked[0].name == "first/MatMulAddFusion"
     less = quantized(technique, model, tmp_path / "less", calibration, per_channel=False, exclude=(ranked[0].name,))
     assert 0 < onnx_files.census(less).quantized < onnx_files.census(made).quantized
+
+
+def test_nodes_of_a_smoothed_model_are_ranked_by_what_smoothing_left(tmp_path: Path) -> None:
+    model = parts.mlp(tmp_path / "model.onnx", hurt=True)
+    calibration = Dataset({"x": parts.rows(64, (16,))}, None, None, "rows").write(tmp_path / "rows.npz")
+    smoothed = quantized("smooth", model, tmp_path / "smoothed", calibration)
+    made = quantized("dynamic-int8", smoothed, tmp_path / "made", calibration)
+    both = recipe.Recipe(steps=(recipe.step("smooth"), recipe.step("dynamic-int8")))
+    material = Material(signature=onnx.signature(model), calibration=calibration)
+    job = {
+        "recipe": both.as_json(), "artifact": trial.artifact_to(Artifact(model)), "quantized": str(made),
+        "material": trial.material_to(material), "checkpoints": str(tmp_path / "checkpoints"),
+    }  # fmt: skip
+    ranked = trial.rank(job, silent)["nodes"]
+    assert min(node["sqnr_db"] for node in ranked) > 30  # beside weights that were not smoothed, about 0
+    less = quantized("dynamic-int8", smoothed, tmp_path / "less", calibration, exclude=(ranked[0]["name"],))
+    assert onnx_files.census(less).quantized < onnx_files.census(made).quantized
 
 
 def few_turn_far(random: np.random.Generator) -> Any:
