@@ -1,4 +1,4 @@
-"""The types of static int8 follow the processor, as onnxruntime advises for each."""
+"""What is read of the machine: the types of static int8 follow the processor; a tick of the clock is no theft."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ def test_types_are_those_that_the_processor_multiplies(
 ) -> None:
     monkeypatch.setattr(machine, "cpu", lambda: {"architecture": architecture, "flags": flags})
     assert machine.int8() == wanted
+
+
+@pytest.mark.parametrize(("stolen", "share"), [(0, 0.0), (1, 0.0), (3, 0.04)])
+def test_one_tick_that_others_took_may_be_none(stolen: int, share: float) -> None:
+    end = machine.Moment(total=50, steal=stolen, switches=0)
+    assert machine.between(machine.Moment(0, 0, 0), end)["steal"] == share

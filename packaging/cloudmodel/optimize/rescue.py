@@ -23,10 +23,10 @@ def possible(trial: Trial) -> bool:
 
 
 def candidate(hurt: Sequence[Trial], finalists: Sequence[Trial]) -> Trial | None:
-    """Of the trials that were `hurt`, are faster than all `finalists` and are not beaten in both speed and fidelity,
-    the one that has to get back least."""
-    best = max((trial.ratio.mid for trial in finalists if trial.ratio), default=1.0)
-    fast = [trial for trial in hurt if trial.ratio is not None and trial.ratio.mid > best]
+    """Of the trials that were `hurt`, are faster than all `finalists` beyond doubt (float nodes will cost them some of
+    it) and are not beaten in both speed and fidelity, the one that has to get back least."""
+    best = max((trial.ratio.high for trial in finalists if trial.ratio), default=1.0)
+    fast = [trial for trial in hurt if trial.ratio is not None and trial.ratio.low > best]
     level = front.ranks([(trial.ratio.mid, _fidelity(trial)) for trial in fast if trial.ratio])
     return max((trial for trial, rank in zip(fast, level, strict=True) if rank == 0), key=_fidelity, default=None)
 
