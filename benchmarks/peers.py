@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -109,31 +108,25 @@ class Told(Exception):
 
 
 def first_of(request: Request, nncf: str, data: tuple[Path, Path], one: Path, transformer: bool) -> None:
-    """Print after how many seconds, and seconds of CPU, a first model was made, asked and timed, by us and by NNCF."""
+    """Print after how many seconds a first model was made, asked and timed, by us and by NNCF, who begin together: on a
+    machine that has other work, too, both have the same."""
     shutil.rmtree(request.cache, ignore_errors=True)
-    started, used = perf_counter(), cpu()
-    subprocess.run([sys.executable, "-c", "import cloudmodel.optimize.optimize"], check=True)
+    started = perf_counter()
 
     def tell(progress: Progress, /) -> None:
-        now = f"{perf_counter() - started:7.1f} s {cpu() - used:6.1f} s CPU"
-        print(f"{now}  {progress.task} {progress.done} {progress.note}", flush=True)
+        print(f"{perf_counter() - started:7.1f} s  {progress.task} {progress.done} {progress.note}", flush=True)
         if progress.task == "accepted":
             raise Told
 
-    with contextlib.suppress(Told):
-        print(f"no trial was told early: {optimize(request, tell).document['reason']}")
-    used = cpu()
-    entry = made_by("nncf-accuracy", nncf, request, data, transformer)
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(made_by, "nncf-accuracy", nncf, request, data, transformer)
+        subprocess.run([sys.executable, "-c", "import cloudmodel.optimize.optimize"], check=True)
+        with contextlib.suppress(Told):
+            print(f"no trial was told early: {optimize(request, tell).document['reason']}")
+        entry = theirs.result()
     if entry is not None:
-        made, measured = cpu() - used, entry.seconds + look(request, entry, one)
-        print(f"NNCF with accuracy control: made after {entry.seconds:.1f} s, {made:.1f} s CPU;", end=" ")
-        print(f"measured after {measured:.1f} s, {cpu() - used:.1f} s CPU")
-
-
-def cpu() -> float:
-    """Seconds of CPU of this process with all threads, and of its children that ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        measured = entry.seconds + look(request, entry, one)
+        print(f"NNCF with accuracy control: made after {entry.seconds:.1f} s, measured after {measured:.1f} s")
 
 
 def made_by(tool: str, python: str, request: Request, data: tuple[Path, Path], transformer: bool) -> Entry | None:
