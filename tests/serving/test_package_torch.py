@@ -18,9 +18,18 @@ import torch_nets
 from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import open_store
 from cloudmodel.core import confined
-from cloudmodel.core.errors import CloudmodelError, ModelUnreadable, ProjectInvalid, UnsafeModel, Unsupported
-from cloudmodel.formats import choose, opening
+from cloudmodel.core.errors import (
+    CloudmodelError,
+    ModelUnreadable,
+    ProjectInvalid,
+    StepFailed,
+    UnsafeModel,
+    Unsupported,
+)
+from cloudmodel.formats import choose, onnx_files, opening
 from cloudmodel.formats.factory import Source
+from cloudmodel.formats.model import Signature, Tensor
+from cloudmodel.formats.pytorch import export
 from cloudmodel.formats.pytorch import source as pytorch_source
 from cloudmodel.formats.scan import scan_paths
 from cloudmodel.serving.package import ModelSource, Packaged, package
@@ -136,6 +145,34 @@ def test_shards_that_do_not_fit_their_index_are_refused(tmp_path: Path) -> None:
         packed(tmp_path, Source(FACTORIES, "torch_nets:branching", index.parent))
 
 
+def test_a_large_checkpoint_in_shards_is_mapped_and_its_export_lies_beside_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pytorch_source, "MAPPED", 0)
+    monkeypatch.setattr(onnx_files, "MOST_INLINE", 0)
+    state = torch_nets.perceptron().state_dict()
+    own = Source(FACTORIES, "torch_nets:perceptron", in_shards(state, tmp_path / "shards"))
+    module = pytorch_source.load(own)
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+    spans = [[int(end, 16) for end in line[0].split("-")] for line in maps]
+    assert all(any(start <= each.data_ptr() < stop for start, stop in spans) for each in module.parameters())
+
+    inputs = [{"name": "x", "dtype": "float32", "shape": ["rows", 64]}]
+    manifest = packed(tmp_path, own, inputs=inputs).manifest
+    assert manifest.metadata["export"]["exporter"] == "dynamo"
+    assert {"model.onnx", "model.onnx.data"} <= {entry.path for entry in manifest.files}
+
+
+def test_what_does_not_fit_one_file_is_no_work_for_the_older_exporter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "LARGEST", 0)
+    arrays = {"x": np.zeros((8, 4), np.float32)}
+    vector = Signature(inputs=(Tensor(name="x", dtype="float32", shape=("rows", 4)),), outputs=())
+    with pytest.raises(StepFailed, match=r"dynamo: .*torchscript: it writes one file of at most 2 GiB"):
+        export.export(torch_nets.branching(), arrays, vector, tmp_path)
+
+
 def test_a_program_of_torch_export_says_itself_what_it_takes(tmp_path: Path) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
     shapes = ({0: torch.export.Dim("rows")},)
@@ -181,9 +218,9 @@ def test_what_is_no_whole_model_or_cannot_be_served_says_what_to_do(tmp_path: Pa
             "more than tensors|torch.nn",
         ),
     ]
-    for source, more, error, words in cases:
+    for given, more, error, words in cases:
         with pytest.raises(error, match=words) as caught:
-            packed(tmp_path, source, **more)
+            packed(tmp_path, given, **more)
         assert caught.value.hint or error is Unsupported
         assert "cloudmodel-package-" not in f"{caught.value} {caught.value.where}"
 

@@ -45,18 +45,20 @@ def prove(
     exported: bool = False,
     where: str,
     container: Foreign | None = None,
+    large: int = 0,
     report: Report = silent,
 ) -> tuple[Parity, Golden | None]:
     """Compare the answers recorded of the original with those of the bundle in the folder `bundle`; returns what was
     found, and the sample that was kept in it. Where the model was `exported` from another format, the difference may
-    be larger, by the size of the answers. A bundle without our code is asked by way of `container`.
+    be larger, by the size of the answers. A bundle without our code is asked by way of `container`. `large` are the
+    bytes of weights that are too many to copy into memory.
 
     Raises GateNotMet where the answers differ or the serving code fails.
     """
     absolute, relative = tolerance(asked) if exported else (ABSOLUTE, RELATIVE)
     report(Progress("parity", 0, len(asked.requests)))
     with tempfile.TemporaryDirectory(prefix="cloudmodel-parity-") as work:
-        answers = _served(bundle, Path(work), asked, container)
+        answers = _served(bundle, Path(work), asked, container, large)
     report(Progress("parity", len(asked.requests), len(asked.requests)))
     batch = samples.batch_symbol(asked.signature)
     count = sum(sizes[batch] for sizes in asked.sizes) if batch else len(asked.requests)
@@ -177,7 +179,7 @@ def _kind(array: NDArray[Any]) -> str:
     return "U" if array.dtype.kind == "O" else array.dtype.kind
 
 
-def _served(bundle: Path, work: Path, asked: Asked, container: Foreign | None, large: int = 0) -> list[Arrays]:
+def _served(bundle: Path, work: Path, asked: Asked, container: Foreign | None, large: int) -> list[Arrays]:
     """The answers of the bundle's own code, or of its container's emulation. Raises GateNotMet with its last line where
     it fails."""
     count = len(asked.requests)

@@ -33,8 +33,10 @@ def run(job: Mapping[str, Any], report: Report) -> dict[str, Any]:
     sys.dont_write_bytecode = True  # the folder stays as it was written
     sys.path.insert(0, f"{job['bundle']}/code")
     code: Any = import_module("inference")
-    if job["large"]:
+    if job["large"] and "torch" in sys.modules:
         pages.watch(sys.modules["torch"], Path(job["bundle"]))
+    elif job["large"]:
+        pages.unpacked(sys.modules["onnxruntime"])
     model = code.model_fn(job["bundle"])
     for number in range(job["count"]):
         request = code.input_fn(Path(f"request-{number}.npz").read_bytes(), NPZ)

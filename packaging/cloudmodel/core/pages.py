@@ -34,6 +34,18 @@ def watch(torch: Any, folder: Path) -> None:
     torch.nn.modules.module.register_module_forward_hook(look)
 
 
+def unpacked(onnxruntime: Any) -> None:
+    """From here on, sessions of onnxruntime compute with weights where they are mapped: by default it makes copies of
+    those of products, in an order that is faster to go through."""
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_session_config_entry("session.disable_prepacking", "1")
+
+    onnxruntime.SessionOptions = Options
+
+
 def give_back(folder: Path) -> None:
     """Give the pages of every file below `folder` back that this process has mapped."""
     advise = ctypes.CDLL(None, use_errno=True).madvise

@@ -97,6 +97,15 @@ def save(model: Any, folder: Path, *, source: Path | None = None) -> Path:
     return target
 
 
+def tidy(path: Path, ir_version: int) -> Path:
+    """Leave out the notes on nodes of a file whose weights lie beside it, and are not read. Returns `path`."""
+    model = load(path, weights=False)
+    model.ir_version = ir_version
+    _strip(model)
+    files.write_bytes(path, model.SerializeToString(deterministic=True))
+    return path
+
+
 def declare(path: Path, signature: Signature, ir_version: int) -> Signature:
     """Write the signature's own words for open dimensions into an exported file, and an IR version of at most
     `ir_version`; the weights beside it are not read. Returns the signature with the outputs' dtypes as the file has

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudmodel.core import confined
+from cloudmodel.core import confined, pages
 from cloudmodel.core.errors import ProjectInvalid, StepFailed, Unsupported
 from cloudmodel.core.progress import Report, silent
 from cloudmodel.formats import preprocess, samples
@@ -43,11 +44,12 @@ class Opened:
 
 def open_model(
     job: Job, work: Path, *, folder: Path | None, data: Path | None = None, ids: Mapping[str, int] | None = None,
-    large: int = 0, seconds: float = SECONDS, report: Report = silent,
+    large: int = 0, alone: bool = False, seconds: float = SECONDS, report: Report = silent,
 ) -> Opened:  # fmt: skip
     """Open, ask and export; `work` is a scratch folder of the caller's. `folder` is where `model.onnx` goes, None where
     it is not wanted; `data` an npz file with real rows; `ids` says of inputs that are places in lists how long those
-    are. A model of `large` mapped bytes is opened and not asked.
+    are. `large` are the bytes of weights that are too many to copy into memory; a model that is `alone` is opened and
+    not asked: its bundle will be.
 
     Raises ProjectInvalid where a library is missing or the project contradicts the model, ModelUnreadable, Unsupported,
     ChildDied.
@@ -62,6 +64,7 @@ def open_model(
         "trusted": job.trusted,
         "own": job.own,
         "large": large,
+        "alone": alone,
         "inputs": [tensor.model_dump(mode="json") for tensor in job.inputs],
         "source": None if job.source is None else [str(job.source.folder.resolve()), job.source.factory],
         "folder": None if folder is None else str(folder.resolve()),
@@ -74,7 +77,7 @@ def open_model(
     asked = Asked(
         signature=Signature.model_validate(said["signature"]),
         requests=[samples.read_npz(work / f"request-{number}.npz") for number in range(count)],
-        answers=[] if large else [samples.read_npz(work / f"answer-{number}.npz") for number in range(count)],
+        answers=[] if alone else [samples.read_npz(work / f"answer-{number}.npz") for number in range(count)],
         sizes=said["sizes"],
     )
     exported = None
@@ -104,12 +107,14 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
     job = _job(message)
     where = str(job.path) if job.source is None else str(job.source.factory)
+    if message["large"]:
+        pages.unpacked(import_module("onnxruntime"))
     original = open_original(job)
     signature = narrow(original.signature, job.inputs)
     data = samples.load(Path(message["data"]), signature) if message["data"] else None
     if data is None and message["ids"]:
         data = samples.places(message["ids"], signature)
-    if message["large"]:
+    if message["alone"]:
         asked = unasked(original, signature, data)
     else:
         asked = ask(original, signature, data=data, where=where, report=report)
@@ -125,7 +130,7 @@ def run(message: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "exported": None,
         "reason": "",
     }
-    if message["large"]:
+    if message["alone"]:
         return said
     if job.format != ONNX and remembers(original, asked):
         raise Unsupported(

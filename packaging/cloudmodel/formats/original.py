@@ -113,7 +113,7 @@ class Keeps(Protocol):
 class Format:
     """`module` has `open_model`; `kinds` are the words of `formats.detect` and the scanner for its files, none for a
     format that is a folder; `extra` of this package brings its runtime. `mapped` are the files of weights that its
-    runtime maps: a model whose weights are large stays what it is. `keeps` is the format in which a model is kept that
+    runtime maps: a large model that has them stays what it is. `keeps` is the format in which a model is kept that
     does not become ONNX, where its own file will not do: its Original `Keeps` then."""
 
     module: str

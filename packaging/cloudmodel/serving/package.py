@@ -125,8 +125,9 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     report(Progress("load", note=found.title))
     wanted = next((name for name in able if ONNX in target.LAYOUTS[name].takes), None)
     stays = next((name for name in able if own_format in target.LAYOUTS[name].takes), None)
-    large = _mapped(copy) if stays and (wanted is None or source.layout == target.AUTO) else 0
-    wanted = None if large else wanted
+    large = _large(copy)
+    alone = bool(large and stays and _mapped(copy)) and (wanted is None or source.layout == target.AUTO)
+    wanted = None if alone else wanted
     opened = opening.open_model(
         Job(
             copy.format, copy.path, as_tensors(source.inputs), copy.source, trusted=bool(excused),
@@ -137,6 +138,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         data=source.samples,
         large=large,
         ids=source.preprocess.counts if isinstance(source.preprocess, IdSteps) else None,
+        alone=alone,
         report=report,
     )  # fmt: skip
     ready = is_onnx or opened.exported is not None
@@ -163,7 +165,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     brought = wheels.bring(folder, layout, report) if source.wheels else ()
     named = labels.copy(source.labels, folder, opened.asked.signature) or labels.own(opened.facts.get("labels"), folder)
     where = str(copy.path or copy.title)
-    if large:
+    if alone:
         half = opened.facts.get("dtype") != "float32"
         proven, golden = parity.tried(opened.asked, folder, large=large, half=half, where=where, report=report)
     else:
@@ -173,6 +175,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
             exported=opened.exported is not None,
             where=where,
             container=answering.foreign(layout, source.name, opened.asked.signature),
+            large=large,
             report=report,
         )
     manifest = Manifest(
@@ -189,7 +192,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
         provenance=Provenance(source=found.title, source_sha256=digest),
         versions=versions(),
         metadata={
-            **_facts(opened, found.format, large),
+            **_facts(opened, found.format, large if alone else 0),
             **({TRUSTED: excused} if excused else {}),
             **({wheels.WHEELS: [each.model_dump() for each in brought]} if brought else {}),
             **prepares,
@@ -218,12 +221,17 @@ def _prepare(source: ModelSource, opened: Opened, folder: Path, layout: str) -> 
     return {"preprocess": json.loads((folder / preprocess.FOLDER / preprocess.FILE).read_text(encoding="utf-8"))}
 
 
-def _mapped(copy: Found) -> int:
-    """The bytes of weights that a model's own runtime maps, where they are large; else 0."""
+def _mapped(copy: Found) -> bool:
     pattern = FORMATS[copy.format].mapped
-    if pattern is None or copy.path is None:
+    return pattern is not None and copy.path is not None and any(copy.path.glob(pattern))
+
+
+def _large(copy: Found) -> int:
+    """The bytes of a model's own files, where they are large; else 0."""
+    if copy.path is None:
         return 0
-    size = sum(path.stat().st_size for path in copy.path.rglob(pattern))
+    whole = copy.path if copy.path.is_dir() else copy.path.parent
+    size = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
     return size if size > stores.LARGE else 0
 
 

@@ -22,6 +22,8 @@ from cloudmodel.formats.pytorch import modules
 from cloudmodel.formats.pytorch.modules import Arrays, Module, Tensor
 from cloudmodel.formats.signatures import observed
 
+LARGEST = 2_000_000_000
+"""Bytes of weights that still fit into one protobuf, with their graph beside them."""
 NOTES = frozenset({"stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node"})
 """Where a node came from: names of files and lines of the machine that exported it."""
 
@@ -111,12 +113,22 @@ def _dynamo(module: Module, asked: Asked, folder: Path) -> Path:
         verbose=False, input_names=[tensor.name for tensor in asked.signature.inputs],
         output_names=[tensor.name for tensor in asked.signature.outputs],
     )  # fmt: skip
+    if bytes_of(module) >= onnx_files.MOST_INLINE:
+        program.save(str(folder / onnx_files.MODEL), external_data=True)  # tensor by tensor
+        return onnx_files.tidy(folder / onnx_files.MODEL, IR_VERSION)
     model = program.model_proto
     model.ir_version = IR_VERSION
     return onnx_files.save(model, folder)
 
 
+def bytes_of(module: Module) -> int:
+    """The bytes of a module's weights."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
+
+
 def _torchscript(module: Module, asked: Asked, folder: Path) -> Path:
+    if (held := bytes_of(module)) >= LARGEST:
+        raise StepFailed(f"it writes one file of at most 2 GiB, and the weights take {held / (1 << 30):.1f}")
     tensors = (*asked.signature.inputs, *asked.signature.outputs)
     axes = {
         tensor.name: {place: size for place, size in enumerate(tensor.shape) if isinstance(size, str)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from cloudmodel.formats.pytorch.modules import Module, line
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 """The keys under which training scripts keep a state dict in a checkpoint."""
+MAPPED = 1 << 30
+"""From this many bytes on weights are mapped, and the model is given them as they lie there: none is copied."""
 PARALLEL = "module."
 """What DataParallel writes before every name."""
 
@@ -29,14 +32,61 @@ def load(source: Source, *, trusted: bool = False) -> Module:
     Raises ProjectInvalid where the factory fails or makes no module, or the weights fit another model; UnsafeModel
     where the weights need code to be loaded; ModelUnreadable.
     """
-    module = build(source.factory or "", source.folder)
-    if source.weights is not None:
-        fill(module, read_weights(source.folder / source.weights, trusted=trusted), where=str(source.weights))
+    factory = source.factory or ""
+    if source.weights is None:
+        return build(factory, source.folder)
+    path = source.folder / source.weights
+    weights = read_weights(path, trusted=trusted)
+    if size_of(path) >= MAPPED and (module := _mapped(factory, source.folder, weights, where=str(source.weights))):
+        return module
+    module = build(factory, source.folder)
+    fill(module, weights, where=str(source.weights))
     return module.eval()
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file of weights, or of the shards of an index."""
+    index = shards.index_of(path)
+    return sum(each.stat().st_size for each in ((path,) if index is None else shards.read(index)))
+
+
 def build(factory: str, folder: Path) -> Module:
-    """What `module:function`, imported from `folder`, returns without arguments. Raises ProjectInvalid."""
+    """What `module:function`, imported from `folder`, returns without arguments, as float32 on the CPU. Raises
+    ProjectInvalid."""
+    return _made(factory, folder).cpu().float().eval()
+
+
+def _mapped(factory: str, folder: Path, weights: Mapping[str, Any], *, where: str) -> Module | None:
+    """The model around weights that stay where they are mapped; None for one that is not made without values of its own
+    (a buffer computed of a parameter). Raises ProjectInvalid where the weights fit another model."""
+    try:
+        with _empty():
+            module = _made(factory, folder).float()
+    except (ProjectInvalid, NotImplementedError, RuntimeError):
+        return None
+    fill(module, weights, where=where, assign=True)
+    whole = not any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
+    return module.eval() if whole else None
+
+
+@contextmanager
+def _empty() -> Iterator[None]:
+    """Parameters of modules that are made here have a shape and no values; buffers are what they are."""
+    register = torch.nn.Module.register_parameter
+
+    def empty(module: Module, name: str, parameter: Any) -> None:
+        if parameter is not None and not parameter.is_meta:
+            parameter = torch.nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+        register(module, name, parameter)
+
+    torch.nn.Module.register_parameter = empty
+    try:
+        yield
+    finally:
+        torch.nn.Module.register_parameter = register
+
+
+def _made(factory: str, folder: Path) -> Module:
     call = function(factory, folder)
     try:
         module = call()
@@ -50,7 +100,7 @@ def build(factory: str, folder: Path) -> Module:
         raise ProjectInvalid(
             f"The factory returned {type(module).__name__}", where=factory, hint="return a torch.nn.Module"
         )
-    return module.cpu().float().eval()
+    return module
 
 
 def read_weights(path: Path, *, trusted: bool = False) -> Mapping[str, Any]:
@@ -67,7 +117,8 @@ def read_weights(path: Path, *, trusted: bool = False) -> Mapping[str, Any]:
     if detect(path) == "safetensors":
         return _safetensors(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=not trusted)
+        large = path.stat().st_size >= MAPPED and zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=not trusted, mmap=large)
     except pickle.UnpicklingError as error:
         raise UnsafeModel(
             f"The weights hold more than tensors: {line(error, 200)}",
@@ -79,8 +130,18 @@ def read_weights(path: Path, *, trusted: bool = False) -> Mapping[str, Any]:
     return _state(content, path)
 
 
-def fill(module: Module, weights: Mapping[str, Any], *, where: str) -> None:
-    """Copy `weights` into the module. Raises ProjectInvalid naming the first tensors that do not fit."""
+def _safetensors(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except Exception as error:
+        raise ModelUnreadable(f"safetensors cannot read it: {line(error)}", where=str(path)) from None
+
+
+def fill(module: Module, weights: Mapping[str, Any], *, where: str, assign: bool = False) -> None:
+    """Copy `weights` into the module, or with `assign` give it them as they are. Raises ProjectInvalid naming the first
+    tensors that do not fit."""
     own = module.state_dict()
     if weights and all(name.startswith(PARALLEL) for name in weights) and not any(n.startswith(PARALLEL) for n in own):
         weights = {name.removeprefix(PARALLEL): tensor for name, tensor in weights.items()}
@@ -99,16 +160,9 @@ def fill(module: Module, weights: Mapping[str, Any], *, where: str) -> None:
             hint="check model.weights against the factory in model.source",
         )
     with torch.no_grad():
-        module.load_state_dict(dict(weights))
-
-
-def _safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(path))
-    except Exception as error:
-        raise ModelUnreadable(f"safetensors cannot read it: {line(error)}", where=str(path)) from None
+        if assign:
+            weights = {name: tensor.to(own[name].dtype) for name, tensor in weights.items()}
+        module.load_state_dict(dict(weights), assign=assign)
 
 
 def _of_shards(index: Path) -> Mapping[str, Any]:
