@@ -25,7 +25,7 @@ from cloudmodel.bundle.archive import extract
 from cloudmodel.bundle.store import BundleStore, open_store
 from cloudmodel.core import files
 from cloudmodel.core.errors import ModelUnreadable, UnsafeModel, Unsupported
-from cloudmodel.formats import opening
+from cloudmodel.formats import opening, preprocess
 from cloudmodel.formats.huggingface import original
 from cloudmodel.formats.original import Job, Prepared
 from cloudmodel.serving.package import ModelSource, package
@@ -91,8 +91,7 @@ def test_the_layout_huggingface_gives_the_same_embeddings(folder: Path, tmp_path
     opened = original.open_model(Job("huggingface", folder, own=True))
     assert isinstance(opened, Prepared)
     request = opened.request(3)
-    shutil.copytree(folder, tmp_path / "own")
-    bundle = served_models.lay_out(tmp_path / "own", "huggingface", "huggingface", opened.signature, head=head)
+    bundle = opened_and_laid_out(folder, tmp_path)
     inputs = {name: array.tolist() for name, array in request.items()}
     found = answer(bundle, json.dumps({"inputs": inputs}).encode())["outputs"]["sentence_embedding"]
     assert opened.facts["head"] == head
@@ -185,6 +184,36 @@ def told(classifier: Path) -> Any:
 def agree(found: Any, told: Any) -> None:
     assert [each["label"] for each in found] == [each["label"] for each in told]
     np.testing.assert_allclose([each["score"] for each in found], [each["score"] for each in told], atol=1e-5)
+
+
+def opened_and_laid_out(folder: Path, place: Path) -> Path:
+    """A folder in the layout `huggingface`, with what it brings for texts, and no process of its own."""
+    opened = original.open_model(Job("huggingface", folder, own=True))
+    assert isinstance(opened, Prepared)
+    shutil.copytree(folder, place / "own")
+    bundle = served_models.lay_out(
+        place / "own", "huggingface", "huggingface", opened.signature, head=opened.facts["head"]
+    )
+    preprocess.write(opened.preprocess(), bundle)
+    return bundle
+
+
+def test_several_labels_and_entities_are_told_as_transformers_tells_them(tmp_path: Path) -> None:
+    more = {"id2label": {0: "O", 1: "B-thing", 2: "I-thing"}, "initializer_range": 1.0}
+    several = text_models.bert(
+        tmp_path / "several", "BertForSequenceClassification", WORDS, problem_type="multi_label_classification", **more
+    )
+    tokens = text_models.bert(tmp_path / "tokens", "BertForTokenClassification", WORDS, **more)
+    body = json.dumps({"instances": [*TEXTS, "A zebra sat"]}).encode()
+    for folder, task, asked in ((several, "text-classification", {"top_k": None}), (tokens, "ner", {})):
+        pipeline = transformers.pipeline(task, model=str(folder), device="cpu")
+        told = [pipeline(text, **asked) for text in json.loads(body)["instances"]]
+        found = answer(opened_and_laid_out(folder, tmp_path / f"{folder.name}-bundle"), body)["predictions"]
+        assert len({str(each) for each in told}) > 1
+        for row, wanted in zip(found, told, strict=True):
+            scores, others = ([each.pop("score") for each in entries] for entries in (row, wanted))
+            assert row == wanted
+            np.testing.assert_allclose(scores, others, atol=1e-5)
 
 
 def test_a_classifier_answers_with_its_labels(classifier: Path, told: Any, store: BundleStore, tmp_path: Path) -> None:

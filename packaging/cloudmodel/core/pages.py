@@ -17,7 +17,7 @@ STEP = 128 << 20
 DONT_NEED = 4  # sys/mman.h
 PAGE = 4096
 MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+ +(/.*)$", re.MULTILINE)
-WRITTEN = re.compile(r"^Anonymous: +([1-9]\d*) kB$", re.MULTILINE)
+WRITTEN = re.compile(r"^Anonymous: +(\d+) kB$", re.MULTILINE)
 
 
 def watch(torch: Any, folder: Path) -> None:
@@ -51,9 +51,9 @@ def give_back(folder: Path) -> None:
     advise = ctypes.CDLL(None, use_errno=True).madvise
     below = f"{folder.resolve()}/"
     text = Path("/proc/self/smaps").read_text(errors="replace")
-    found = list(MAPPING.finditer(text))
-    for one, after in zip(found, [*(each.start() for each in found[1:]), len(text)], strict=True):
-        if one[3].startswith(below) and not WRITTEN.search(text, one.end(), after):
+    for one in MAPPING.finditer(text):
+        written = WRITTEN.search(text, one.end()) if one[3].startswith(below) else None
+        if written and written[1] == "0":
             start, stop = int(one[1], 16), int(one[2], 16)
             advise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), DONT_NEED)
 

@@ -25,6 +25,9 @@ TOKENIZER = "tokenizer.json"
 MAX_FILE = 256 << 20
 
 
+Told = Literal["label", "labels", "entities"]
+
+
 class _Steps(Frozen):
     kind: str
 
@@ -36,7 +39,8 @@ class _Steps(Frozen):
 class TextSteps(_Steps):
     """A tokenizer (the text of a tokenizer.json) and how its tokens become arrays; a text of more than `max_length`
     tokens is refused. `decode` is the output that holds tokens to be made texts again; `labels` are the classes of a
-    model whose one output is their logits, and an answer to texts tells the likeliest and its probability then."""
+    model whose one output is their logits, and `told` is what an answer to texts tells of them: the likeliest `label`
+    and its probability, all `labels` where one excludes no other, or the `entities`, one a token."""
 
     kind: Literal["text"] = "text"
     tokenizer: str
@@ -46,6 +50,7 @@ class TextSteps(_Steps):
     side: Literal["left", "right"] = "right"
     decode: str | None = None
     labels: tuple[str, ...] = ()
+    told: Told = "label"
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the tokenizer; what `preprocess.json` says."""

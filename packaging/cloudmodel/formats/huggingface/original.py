@@ -23,7 +23,7 @@ from cloudmodel.formats.huggingface.heads import Head, head
 from cloudmodel.formats.huggingface.tokens import SAMPLES, Tokens
 from cloudmodel.formats.model import Signature, Tensor
 from cloudmodel.formats.original import Exporter, Job, Original
-from cloudmodel.formats.preprocess import TextSteps
+from cloudmodel.formats.preprocess import TextSteps, Told
 from cloudmodel.formats.pytorch import export, modules
 from cloudmodel.formats.pytorch.original import settle
 
@@ -37,8 +37,11 @@ OWN = {"dtype": "auto"}
 class TextModel:
     """A model that answers a text at once: an embedding or logits."""
 
-    def __init__(self, module: Head, tokens: Tokens, facts: Mapping[str, Any], labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: Head, tokens: Tokens, facts: Mapping[str, Any], labels: Sequence[str] = (), told: Told = "label"
+    ) -> None:
         self._module = module.eval()
+        self._told = told
         self._tokens = tokens
         self._labels = labels
         self.signature = Signature(inputs=inputs(module.names), outputs=(module.output,))
@@ -57,8 +60,8 @@ class TextModel:
         return request(self._tokens, batch, self._module.names)
 
     def preprocess(self) -> TextSteps:
-        """Texts to tokens, and logits to a label."""
-        return self._tokens.steps(labels=self._labels)
+        """Texts to tokens, and logits to what they mean."""
+        return self._tokens.steps(labels=self._labels, told=self._told)
 
 
 def inputs(names: tuple[str, ...]) -> tuple[Tensor, ...]:
@@ -103,16 +106,18 @@ def open_model(job: Job) -> Original:
     if labels:
         facts["labels"] = labels
     facts["head"] |= found.document
-    return TextModel(found, tokens, facts, labels if _one_of_many(config, found.output) else ())
+    told = _told(config, found.output)
+    return TextModel(found, tokens, facts, labels if told else (), told or "label")
 
 
-def _one_of_many(config: Any, output: Tensor) -> bool:
-    """Whether exactly one class of a text is right, by the rules of transformers' own pipeline."""
-    return (
-        len(output.shape) == 2
-        and config.num_labels > 1
-        and getattr(config, "problem_type", None) in (None, "single_label_classification")
-    )
+def _told(config: Any, output: Tensor) -> Told | None:
+    """What the classes of logits mean, by the rules of transformers' own pipelines; None for a number."""
+    kind = getattr(config, "problem_type", None)
+    if len(output.shape) == 3:
+        return "entities"
+    if kind == "multi_label_classification":
+        return "labels"
+    return "label" if config.num_labels > 1 and kind in (None, "single_label_classification") else None
 
 
 def _architecture(folder: Path) -> tuple[str, Any]:

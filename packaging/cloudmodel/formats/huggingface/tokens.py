@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from cloudmodel.core.errors import ModelUnreadable, Unsupported
-from cloudmodel.formats.preprocess import TextSteps
+from cloudmodel.formats.preprocess import TextSteps, Told
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LARGEST = 1 << 20  # transformers writes 1e30 where it knows no length
@@ -71,7 +71,7 @@ class Tokens:
         found = self._own(texts, padding="longest", truncation=True, max_length=self.limit, return_tensors="np")
         return {name: np.asarray(found[name], dtype=np.int64) for name in names}
 
-    def steps(self, decode: str | None = None, labels: Sequence[str] = ()) -> TextSteps:
+    def steps(self, decode: str | None = None, labels: Sequence[str] = (), told: Told = "label") -> TextSteps:
         """What the bundle does with texts, and with the answers to them."""
         return TextSteps(
             tokenizer=self.fast.to_str(),
@@ -81,6 +81,7 @@ class Tokens:
             side="left" if self._own.padding_side == "left" else "right",
             decode=decode,
             labels=tuple(labels),
+            told=told,
         )
 
 

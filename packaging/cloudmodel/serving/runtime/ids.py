@@ -41,7 +41,7 @@ class Ids:
             found[spec.name] = array.reshape(shape) if shape else array
         return found
 
-    def finish(self, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def finish(self, request: Request, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """As they are."""
         return outputs
 

@@ -52,7 +52,7 @@ class Images:
             raise RequestRefused("the images have different sizes, and this model does not bring them to one")
         return {spec.name: np.stack(rows).astype(spec.dtype)}
 
-    def finish(self, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def finish(self, request: Request, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """As they are."""
         return outputs
 

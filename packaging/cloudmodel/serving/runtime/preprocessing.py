@@ -28,7 +28,7 @@ class Preprocessing(Protocol):
     def arrays(self, request: Request, specs: Sequence[Spec]) -> dict[str, Array]:
         """The model's inputs. Raises RequestRefused with what was expected."""
 
-    def finish(self, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def finish(self, request: Request, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The answer to a request that was prepared here."""
 
 
@@ -58,4 +58,4 @@ def arrays(request: Request, model: Any) -> dict[str, Array]:
 
 def finished(request: Request, outputs: Mapping[str, Array], model: Any) -> Mapping[str, Array]:
     """The outputs as the client of this request gets them."""
-    return model.preprocessing.finish(outputs) if prepares(request, model) else outputs
+    return model.preprocessing.finish(request, outputs) if prepares(request, model) else outputs
