@@ -41,6 +41,17 @@ def write_shard(path: Path, tensors: Mapping[str, tuple[int, ...]], seed: int) -
             file.write(block[: min(BLOCK, end - at)])
 
 
+def write_shards(folder: Path, tensors: Mapping[str, tuple[int, ...]], shard: int) -> tuple[int, dict[str, str]]:
+    """Files of about `shard` bytes; returns all their bytes, and in which file each tensor is."""
+    parts = list(_parts(tensors, shard))
+    index: dict[str, str] = {}
+    for place, part in enumerate(parts, 1):
+        name = f"model-{place:05}-of-{len(parts):05}.safetensors"
+        write_shard(folder / name, part, place)
+        index |= dict.fromkeys(part, name)
+    return sum(path.stat().st_size for path in folder.iterdir()), index
+
+
 def refill(path: Path) -> None:
     """Other numbers in place of a shard's."""
     with path.open("r+b") as file:
@@ -55,13 +66,7 @@ def refill(path: Path) -> None:
 def sharded(folder: Path, config: Any, kind: str, shard: int) -> int:
     """A folder as `save_pretrained` writes it, its weights in files of about `shard` bytes; returns their bytes."""
     folder.mkdir(parents=True)
-    parts = list(_parts(shapes(config, kind), shard))
-    index: dict[str, str] = {}
-    for place, tensors in enumerate(parts, 1):
-        name = f"model-{place:05}-of-{len(parts):05}.safetensors"
-        write_shard(folder / name, tensors, place)
-        index |= dict.fromkeys(tensors, name)
-    total = sum(path.stat().st_size for path in folder.iterdir())
+    total, index = write_shards(folder, shapes(config, kind), shard)
     document = {"metadata": {"total_size": total}, "weight_map": index}
     (folder / "model.safetensors.index.json").write_text(json.dumps(document))
     config.architectures = [kind]
