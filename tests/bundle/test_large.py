@@ -198,13 +198,22 @@ def test_an_archive_is_read_at_most_twice_a_byte(tmp_path: Path) -> None:
     assert peak < 200 << 20
 
 
-def test_the_whole_verb_reads_each_byte_at_most_twice_and_moves_what_it_copied(tmp_path: Path) -> None:
-    rows = 400_000
+def test_the_whole_verb_reads_each_byte_of_an_archive_at_most_twice(tmp_path: Path) -> None:
+    rows = 120_000
+    onnx_models.tables(tmp_path / "in", tables=2, rows=rows)
+    size = 2 * rows * 64 * 4
+    read, peak = measured("verb", tmp_path / "in", 1 << 40)
+    imports = 40 << 20  # what three interpreters read to begin with
+    assert read <= 2 * size + imports < 3 * size
+    assert peak < 250 << 20
+
+
+def test_the_whole_verb_reads_each_byte_of_a_large_model_once_and_moves_what_it_copied(tmp_path: Path) -> None:
+    rows = 200_000
     onnx_models.tables(tmp_path / "in", tables=2, rows=rows)
     size = 2 * rows * 64 * 4
     read, peak = measured("verb", tmp_path / "in", 0)
-    imports = 40 << 20  # what three interpreters read to begin with
-    assert read <= 2 * size + imports < 3 * size
+    assert read <= size + (40 << 20) < 2 * size
     assert peak < 250 << 20
     kept = [path for path in (tmp_path / "bundles/files").iterdir() if path.stat().st_size > size // 3]
     assert len(kept) == 2

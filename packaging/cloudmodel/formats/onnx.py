@@ -43,8 +43,9 @@ def scan(path: Path) -> list[Finding]:
     return list(_findings(path, header))[:MAX_FINDINGS]
 
 
-def load(path: Path) -> Model:
-    """Check a scanned file's versions and weights, and load it once with onnx's checker and with onnxruntime.
+def load(path: Path, *, checked: bool = False) -> Model:
+    """Check a scanned file's versions and weights (unless they were `checked` as it was copied), and load it once with
+    onnx's checker and with onnxruntime.
 
     Raises ModelUnreadable naming the tensor or the reason, Unsupported for inputs that cannot be served.
     """
@@ -53,7 +54,8 @@ def load(path: Path) -> Model:
     with mapped(path) as buffer:
         header = onnx_header.read(buffer)
         _check_versions(header, path)
-        onnx_weights.check_finite(buffer, header, path)
+        if not checked:
+            onnx_weights.check_finite(buffer, header, path)
     _check_with_onnx(path)
     _load_with_onnxruntime(path)
     return Model(
@@ -90,14 +92,22 @@ def export(path: Path, folder: Path, digests: Digests) -> Path:
     """Copy a model into a bundle's folder as `model.onnx`, with its weights beside it; returns that path.
 
     Scan the copy before it is loaded: the original may have changed meanwhile. No weights file is copied through a
-    link or from outside the model's folder. Raises UnsafeModel, ModelUnreadable.
+    link or from outside the model's folder. That the weights are numbers is seen as they go by. Raises UnsafeModel,
+    ModelUnreadable.
     """
+    from cloudmodel.formats import onnx_weights
+
     target = folder / MODEL_FILE
-    copy_file(path.resolve(), target, digests)
-    for name in external_files(read_header(target)):
+    header = read_header(path)
+    copy_file(path.resolve(), target, digests, onnx_weights.Passing(header, path, None))
+    copied = read_header(target)
+    for name in external_files(copied):
         if reason := _why_unsafe(name, path.name):
             raise UnsafeModel(f"Weights file {name!r} {reason}", where=str(path))
-        copy_file(path.parent / name, folder / name, digests)
+        copy_file(path.parent / name, folder / name, digests, onnx_weights.Passing(copied, path, name))
+    if copied != header or not onnx_weights.passes(copied):
+        with mapped(target) as buffer:
+            onnx_weights.check_finite(buffer, copied, target)
     return target
 
 

@@ -64,5 +64,5 @@ class OnnxOriginal:
 def open_model(job: Job) -> OnnxOriginal:
     """Check the file and load it. Raises what `onnx.load` raises."""
     assert job.path is not None
-    model = onnx.load(job.path)
+    model = onnx.load(job.path, checked=job.checked)
     return OnnxOriginal(job.path, model.signature, model.facts)

@@ -63,6 +63,7 @@ def open_model(
         "path": None if job.path is None else str(job.path.resolve()),
         "trusted": job.trusted,
         "own": job.own,
+        "checked": job.checked,
         "large": large,
         "alone": alone,
         "inputs": [tensor.model_dump(mode="json") for tensor in job.inputs],
@@ -175,4 +176,5 @@ def _job(message: Mapping[str, Any]) -> Job:
         source=None if source is None else Source(folder=Path(source[0]), factory=source[1], weights=path),
         trusted=message["trusted"],
         own=message["own"],
+        checked=message["checked"],
     )

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 class Job:
     """What is opened: `path` is the scanned copy; for a factory, of its weights (None where it has none). `inputs` is
     what the project says of the inputs (`model.inputs`), needed where the file does not say. `trusted`: its user knows
-    what code it runs, the scan does not. `own`: it stays what it is, and is opened as its own runtime opens it."""
+    what code it runs, the scan does not. `own`: it stays what it is, and is opened as its own runtime opens it.
+    `checked`: its weights are known to be numbers."""
 
     format: str
     path: Path | None
@@ -45,6 +46,7 @@ class Job:
     source: Source | None = None
     trusted: bool = False
     own: bool = False
+    checked: bool = False
 
 
 @dataclass(frozen=True)

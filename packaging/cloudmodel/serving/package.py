@@ -131,7 +131,7 @@ def _package(source: ModelSource, found: Found, store: BundleStore, work: Path, 
     opened = opening.open_model(
         Job(
             copy.format, copy.path, as_tensors(source.inputs), copy.source, trusted=bool(excused),
-            own=not is_onnx and wanted is None,
+            own=not is_onnx and wanted is None, checked=is_onnx,
         ),
         work / "opened",
         folder=None if is_onnx or wanted is None else folder,
