@@ -107,7 +107,7 @@ def dense(folder: Path, size: int) -> int:
     kinds = {"weight": (4096, 4096), "bias": (4096,)}
     every = {f"{2 * place}.{kind}": shape for place in range(layers) for kind, shape in kinds.items()}
     folder.mkdir()
-    return checkpoints.write_shards(folder, every, 1 << 30)[0]
+    return checkpoints.write_shards(folder, every, 1 << 30)
 
 
 def main() -> None:

@@ -41,15 +41,18 @@ def write_shard(path: Path, tensors: Mapping[str, tuple[int, ...]], seed: int) -
             file.write(block[: min(BLOCK, end - at)])
 
 
-def write_shards(folder: Path, tensors: Mapping[str, tuple[int, ...]], shard: int) -> tuple[int, dict[str, str]]:
-    """Files of about `shard` bytes; returns all their bytes, and in which file each tensor is."""
+def write_shards(folder: Path, tensors: Mapping[str, tuple[int, ...]], shard: int) -> int:
+    """Files of about `shard` bytes, and their index; returns all their bytes."""
     parts = list(_parts(tensors, shard))
     index: dict[str, str] = {}
     for place, part in enumerate(parts, 1):
         name = f"model-{place:05}-of-{len(parts):05}.safetensors"
         write_shard(folder / name, part, place)
         index |= dict.fromkeys(part, name)
-    return sum(path.stat().st_size for path in folder.iterdir()), index
+    total = sum(path.stat().st_size for path in folder.iterdir())
+    document = {"metadata": {"total_size": total}, "weight_map": index}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(document))
+    return total
 
 
 def refill(path: Path) -> None:
@@ -66,9 +69,7 @@ def refill(path: Path) -> None:
 def sharded(folder: Path, config: Any, kind: str, shard: int) -> int:
     """A folder as `save_pretrained` writes it, its weights in files of about `shard` bytes; returns their bytes."""
     folder.mkdir(parents=True)
-    total, index = write_shards(folder, shapes(config, kind), shard)
-    document = {"metadata": {"total_size": total}, "weight_map": index}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(document))
+    total = write_shards(folder, shapes(config, kind), shard)
     config.architectures = [kind]
     config.dtype = "float32"
     config.save_pretrained(folder)
