@@ -40,6 +40,8 @@ def allow(sid: str, actions: list[str], resources: list[str] | str, **conditions
 def reads(setup: Setup) -> list[dict[str, Any]]:
     stem = setup.stem
     return [
+        # How a stack is found by its name alone, where there is no project (deploy/official/recorded.py).
+        allow("FindState", ["s3:ListAllMyBuckets"], "*"),
         allow("ReadBuckets", [*BUCKET_READS], s3(setup, f"{stem}-*")),
         allow(
             "ReadKeys",
