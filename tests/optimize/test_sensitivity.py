@@ -79,6 +79,17 @@ def test_the_worst_of_many_rows_is_expected_from_few(draw: Callable[[np.random.G
     assert 12 <= kept <= 20
 
 
+def test_probabilities_are_never_expected_to_turn_round() -> None:
+    """A forest that was pruned: most rows turn a little, a few by a third."""
+    random = np.random.default_rng(5)
+    sure = random.beta(2, 1, 1000)
+    less = np.clip(sure - random.exponential(0.1, 1000), 0.01, 0.99)
+    original, trial = ({"p": np.stack([each, 1 - each], axis=1)} for each in (sure, less))
+    few = ({"p": answers["p"][:100]} for answers in (original, trial))
+    expected = expected_cosines(*few, 1000)["p"]
+    assert 0 < expected <= worst_cosines(original, trial)["p"] + 0.05
+
+
 def test_rows_that_did_not_turn_are_no_reason_to_expect_worse() -> None:
     original = {"scores": np.tile([1.0, 0.5], (100, 1)), "id": np.arange(100)}
     trial = {"scores": np.where(np.arange(100)[:, None] < 5, [0.9, 0.6], [1.0, 0.5]), "id": np.arange(100)}

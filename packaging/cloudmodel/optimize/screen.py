@@ -45,9 +45,8 @@ class Screen:
         elif data is self.sets.selection and (reason := self._too_near(trial, beyond)):
             trial.reason = reason
         elif drop - slack >= self.demand.max_drop:
-            trial.reason = (
-                f"{self.metric.name} drops by {drop:.4g} on {len(data)} rows, allowed {self.demand.max_drop:g}"
-            )
+            much = f"{self.metric.name} {self.metric.worsens} by {drop:.4g}"
+            trial.reason = f"{much} on {len(data)} rows, allowed {self.demand.max_drop:g}"
 
     def expected(self, trial: Trial, *, beyond: bool) -> dict[str, float]:
         """For each float output the worst cosine to expect on the final set, by the selection set, and with `beyond` by

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from cloudmodel.core.errors import UsageError
 from cloudmodel.core.files import private_folder, write_text
 from cloudmodel.deploy.official import bucket, plugin
 from cloudmodel.engine.secrets import TEXT, passphrase_source
@@ -26,6 +27,8 @@ from cloudmodel.settings.model import Project, StackSettings
 PRIVATE = ".cloudmodel"
 BACKEND = "PULUMI_BACKEND_URL"
 FILES = "file://"
+BACKENDS = ("azblob://", "file://", "gs://", "http://", "https://", "postgres://", "s3://")
+"""What the command line's own `login` takes. Its other commands take any other address for that of Pulumi's service."""
 WHOLE = "?metadata=skip"
 """Without it each file has a second one beside it, `….attrs`, which is not written whole or not at all: Pulumi, killed
 while it writes that one, can never read the state again (gocloud.dev/blob/fileblob, setAttrs)."""
@@ -71,11 +74,18 @@ def environment(project: Project, settings: StackSettings, cloud_url: str) -> di
 
 
 def backend(project: Project, settings: StackSettings) -> str:
-    """The URL of the state's backend; empty for the one that Pulumi is logged in to."""
+    """The URL of the state's backend; empty for the one that Pulumi is logged in to. Raises UsageError for others."""
     own = document(project.folder / "Pulumi.yaml").get("backend") if settings.target != "local" else None
     url = own.get("url") if isinstance(own, dict) else None
     default = f"{FILES}{project.folder / PRIVATE / 'official'}{WHOLE}" if settings.target == "local" else ""
-    return os.environ.get(BACKEND) or str(url or default)
+    named = os.environ.get(BACKEND) or str(url or default)
+    if named and not named.startswith(BACKENDS):
+        raise UsageError(
+            f"Pulumi keeps no state at {named!r}",
+            where=BACKEND if os.environ.get(BACKEND) else str(project.folder / "Pulumi.yaml"),
+            hint=f"an address begins with one of {', '.join(BACKENDS)}",
+        )
+    return named
 
 
 def pulumis_holder(url: str, project: str, stack: str) -> bucket.PulumisHolder | None:
