@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from terraform import VARIABLE, mirror
 
@@ -22,6 +23,9 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
 }
 """By marker: what finds the program, and what is said where there is none."""
 EVERY = "CLOUDMODEL_EVERY_TEST"
+# How long an example takes says how busy the machine is.
+settings.register_profile("cloudmodel", deadline=None)
+settings.load_profile("cloudmodel")
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 

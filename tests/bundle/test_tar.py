@@ -144,7 +144,7 @@ PARTS = st.text(
 NAMES = st.lists(PARTS.filter(lambda part: part != "."), min_size=1, max_size=4).map("/".join)  # "./a" is "a"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.dictionaries(NAMES, st.binary(max_size=600), max_size=5), st.sampled_from([0, 1, 2]))
 def test_an_honest_archive_is_read_as_tarfile_reads_it(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes], form: int
@@ -184,7 +184,7 @@ def _mixed(names: list[str]) -> bool:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=3000))
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.tar.gz"
@@ -195,7 +195,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         assert error.code == 14
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_change_of_a_header_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

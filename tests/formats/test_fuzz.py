@@ -37,7 +37,7 @@ from cloudmodel.formats.scanning.walk import TORCH_MAGIC
 from hostile import CONTAINERS, object_npy, system, tarred, torch_zip, zipped
 
 SECONDS = 20
-FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 KERAS = {"class_name": "Sequential", "module": "keras", "registered_name": None,
          "config": {"layers": [{"class_name": "Dense", "module": "keras.layers", "config": {"units": 3}}]}}  # fmt: skip
 

@@ -100,14 +100,14 @@ def test_the_layout_huggingface_gives_the_same_embeddings(folder: Path, tmp_path
 
 @contextmanager
 def watched() -> Iterator[dict[str, int]]:
-    """The most memory of its own (no pages of files) that any child has while the block runs, and the bytes that this
-    process and its children read (`rchar`)."""
+    """The most memory of its own (no pages of files) that any new child has while the block runs, and the bytes that
+    this process and its children read (`rchar`)."""
     most = {"anonymous": 0, "read": 0}
-    ended = threading.Event()
+    ended, others = threading.Event(), set(psutil.Process().children(recursive=True))  # servers of other tests
 
     def look() -> None:
         while not ended.wait(0.02):
-            for child in psutil.Process().children(recursive=True):
+            for child in set(psutil.Process().children(recursive=True)) - others:
                 with suppress(psutil.NoSuchProcess):
                     known = child.memory_info()
                     most["anonymous"] = max(most["anonymous"], known.rss - known.shared)

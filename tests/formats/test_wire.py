@@ -71,7 +71,7 @@ def test_any_bytes_are_walked_or_refused(data: bytes) -> None:
     _walk(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_change_of_a_valid_model_is_walked_or_refused(valid: bytes, data: st.DataObject) -> None:
     content = bytearray(valid)
@@ -91,7 +91,7 @@ def test_any_change_of_a_valid_model_is_walked_or_refused(valid: bytes, data: st
     _walk(bytes(content))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300))
 def test_a_scan_of_any_file_ends_in_a_verdict(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.onnx"

@@ -74,7 +74,7 @@ def build(kit: Any, plan: list[dict[str, Any]]) -> None:
     pulumi.export("arns", [thing.arn for thing in made.values()])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=programs(),
     second=programs(),
@@ -148,7 +148,7 @@ def up(kit: Any, world: Any, disk: Disk, program: Callable[[], None]) -> Any:
         return kit.engine.up(world.run(program), journal, lambda event: None)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=programs(),
     second=programs(),

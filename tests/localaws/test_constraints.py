@@ -90,7 +90,7 @@ def values(shape: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_what_the_shapes_allow_is_no_violation(operation: str, data: st.DataObject) -> None:
     request = data.draw(values(shape_of(operation)))

@@ -309,7 +309,7 @@ BY_TAGS = {"KeyOfAnAlias"}
 STEMS = st.tuples(st.sampled_from(["", "acme-", "a-"]), st.from_regex(r"[a-c]-?[a-c0-9]?(-v2)?", fullmatch=True))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(STEMS, STEMS)
 @example(("", "digits"), ("", "digits-v2"))
 @example(("", "digits"), ("", "digits2"))

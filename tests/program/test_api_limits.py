@@ -173,7 +173,6 @@ def test_every_planned_call_is_within_awss_bounds(evaluate: Any, settings: dict[
 
 @settings(
     max_examples=10,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # an example costs a program run; shrinking would cost hundreds
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -16,9 +16,7 @@ from cloudmodel.provider.provider import AwsProvider
 
 Strategy = st.SearchStrategy[Any]
 # moto's account lives as long as the test; each example is a resource of its own in it.
-EXAMPLES = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+EXAMPLES = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 words = st.text("abcxyz019", min_size=1, max_size=8)
 tags = st.dictionaries(words, words, max_size=3)

@@ -158,7 +158,7 @@ VALUES = st.recursive(
 KEYS = st.sampled_from([*ProjectFile.model_fields, "nmae", ""])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
 def test_any_mapping_is_a_project_or_one_error(project_of: Any, content: dict[str, Any]) -> None:
     import json
@@ -169,7 +169,7 @@ def test_any_mapping_is_a_project_or_one_error(project_of: Any, content: dict[st
         assert error.details["problems"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2000), st.binary(max_size=4), st.integers(0, 40))
 def test_a_damaged_file_is_a_project_or_one_error(project_of: Any, place: int, put: bytes, cut: int) -> None:
     data = EXAMPLE.read_bytes()

@@ -453,7 +453,7 @@ KEYS = st.sampled_from(
 ) | st.text(max_size=8)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
 def test_any_configuration_is_a_stack_or_one_error(stack_of: Any, config: dict[str, Any]) -> None:
     try:
@@ -464,7 +464,7 @@ def test_any_configuration_is_a_stack_or_one_error(stack_of: Any, config: dict[s
         assert all(isinstance(value, str) for value in stack.raw.values())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 4000), st.binary(max_size=4), st.integers(0, 60))
 def test_a_damaged_file_is_a_stack_or_one_error(stack_of: Any, place: int, put: bytes, cut: int) -> None:
     data = EXAMPLE.read_bytes()

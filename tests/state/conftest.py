@@ -12,15 +12,16 @@ import states
 from cloudmodel.engine import secrets
 from cloudmodel.engine.backend import StackFolder
 
-settings.register_profile("state", deadline=None, max_examples=40)
+settings.register_profile("state", max_examples=40)
 settings.load_profile("state")
 
 Open = Callable[..., StackFolder]
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def cheap_keys() -> Iterator[None]:
-    """One round of key derivation; `test_secrets` does all of them."""
+    """One round of key derivation; `test_secrets` does all of them. Other folders' tests, which may come next in this
+    process, seal for commands that do all rounds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "ROUNDS", 1)
         yield
