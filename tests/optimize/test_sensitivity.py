@@ -85,8 +85,8 @@ def test_probabilities_are_never_expected_to_turn_round() -> None:
     sure = random.beta(2, 1, 1000)
     less = np.clip(sure - random.exponential(0.1, 1000), 0.01, 0.99)
     original, trial = ({"p": np.stack([each, 1 - each], axis=1)} for each in (sure, less))
-    few = ({"p": answers["p"][:100]} for answers in (original, trial))
-    expected = expected_cosines(*few, 1000)["p"]
+    few, fewer = ({"p": answers["p"][:100]} for answers in (original, trial))
+    expected = expected_cosines(few, fewer, 1000)["p"]
     assert 0 < expected <= worst_cosines(original, trial)["p"] + 0.05
 
 
