@@ -301,3 +301,5 @@ def test_what_is_too_long_is_cut_in_its_middle(told: Callable[..., str]) -> None
         assert seen in text
     alone = told(many | {"warnings": []})
     assert LONGEST - 1500 < len(alone.encode()) <= LONGEST, "what there is room for is told"
+    text = told(*(error() | {"file": f"{n:03}-{'n' * 200}"} for n in range(500)))
+    assert len(text.encode()) <= LONGEST and "**No plan** · **`000-n" in text and "· **492 more failed**\n" in text

@@ -142,7 +142,7 @@ def project(context: Context) -> Iterator[Check]:
         yield Check(
             "passphrase",
             "optional",
-            "none yet; local stacks make one at their first up",
+            "none yet; a local stack makes one for its first secret",
             "export PULUMI_CONFIG_PASSPHRASE_FILE=…",
         )
     from cloudmodel.localaws.server import status

@@ -32,6 +32,8 @@ LONGEST = 64_000
 """Bytes. GitHub takes 65,536 characters of a comment, GitLab a million."""
 AROUND = 1_000
 """Bytes around the resources: fences (a line has at most that many backticks), summary, fold."""
+NAMED = 8
+"""Failures that the verdict names; a pipeline has fewer commands."""
 SIGNS = {
     "create": "+", "create-replacement": "+", "import": "+", "update": "!", "replace": "!", "refresh": "!",
     "delete": "-", "delete-replaced": "-",
@@ -96,9 +98,11 @@ def _verdict(
 ) -> str:
     failed = [
         f"**{code(each.name)} failed** (exit code {each.document.code})"
-        for each in failures
+        for each in failures[:NAMED]
         if isinstance(each.document, Failed)
     ]
+    if len(failures) > NAMED:
+        failed.append(f"**{len(failures) - NAMED} more failed**")
     if plans:
         first = "**Changes**" if any(_changes(plan) for plan in plans) else "**No changes**"
     elif drifts:
