@@ -140,6 +140,12 @@ def test_an_endpoint_that_is_not_there_has_a_next_command(runtime: Runtime) -> N
     assert error.hint == "cloudmodel up"
 
 
+def test_what_is_refused_for_another_reason_has_one_too(runtime: Runtime) -> None:
+    error = refused(runtime, 400, "ValidationError", message="Variant b does not exist.")
+    assert isinstance(error, InvocationFailed)
+    assert error.hint == "wait, or mend what it names, then run the same command again"
+
+
 @pytest.mark.parametrize("code", subject.REFUSED)
 def test_refused_credentials_end_with_3(runtime: Runtime, code: str) -> None:
     error = refused(runtime, 403, code, message="no")

@@ -192,7 +192,7 @@ def _explained(response: dict[str, Any], endpoint: str) -> CloudmodelError:
     return InvocationFailed(
         f"{code}: {message}",
         where=endpoint,
-        hint="cloudmodel up" if missing else None,
+        hint="cloudmodel up" if missing else "wait, or mend what it names, then run the same command again",
         details={"status": status, "code": code},
     )
 
