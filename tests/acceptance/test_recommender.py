@@ -70,7 +70,7 @@ def test_ratings_are_as_good_from_the_endpoint(stand: Callable[[str], Any], proj
     folder = unpacked("recbole==1.2.1") / "recbole/dataset_example/ml-100k"
     ratings = np.loadtxt(folder / "ml-100k.inter", dtype=np.int64, delimiter="\t", skiprows=1, usecols=(0, 1, 2))
     ratings = ratings[np.random.default_rng(0).permutation(len(ratings))]
-    learn, held = ratings[10_000:], ratings[:10_000]
+    learn, held = ratings[20_000:], ratings[:20_000]  # four fifths to learn from, as MovieLens' own splits have it
     net = trained(learn)
     example = torch.from_numpy(held[:2])
     with warnings.catch_warnings():
@@ -86,5 +86,5 @@ def test_ratings_are_as_good_from_the_endpoint(stand: Callable[[str], Any], proj
     served, here = (float(np.sqrt(((each - held[:, 2]) ** 2).mean())) for each in (found, own))
     print(f"rating of films: RMSE {served:.4f} through InvokeEndpoint, {here:.4f} in PyTorch")
     assert abs(served - here) < 0.0005
-    assert served < 0.929 + 0.005  # a net of this size was measured at 0.929, the mean alone at 1.130
+    assert abs(served - 0.929) < 0.005  # what a net of this size was measured at; the mean alone is at 1.130
     assert np.isfinite(endpoint.rows([{"user_id": 10**6, "item_id": -1}])).all()
