@@ -100,15 +100,19 @@ def test_the_layout_huggingface_gives_the_same_embeddings(folder: Path, tmp_path
 
 @contextmanager
 def watched() -> Iterator[dict[str, int]]:
-    """The most memory of its own (no pages of files) that any new child has while the block runs, and the bytes that
-    this process and its children read (`rchar`)."""
+    """The most memory of its own (no pages of files) that any new program has while the block runs, and the bytes
+    that this process and its children read (`rchar`)."""
     most = {"anonymous": 0, "read": 0}
-    ended, others = threading.Event(), set(psutil.Process().children(recursive=True))  # servers of other tests
+    me = psutil.Process()
+    itself = me.cmdline()  # what a child is between fork and exec, with all the memory that these tests hold
+    ended, others = threading.Event(), set(me.children(recursive=True))  # servers of other tests
 
     def look() -> None:
         while not ended.wait(0.02):
-            for child in set(psutil.Process().children(recursive=True)) - others:
+            for child in set(me.children(recursive=True)) - others:
                 with suppress(psutil.NoSuchProcess):
+                    if child.cmdline() in ([], itself):
+                        continue
                     known = child.memory_info()
                     most["anonymous"] = max(most["anonymous"], known.rss - known.shared)
 
@@ -138,7 +142,7 @@ def test_a_large_checkpoint_in_shards_stays_its_own_files(
     monkeypatch.setattr(stores, "LARGE", size // 2)
     with watched() as most:
         packaged = package(ModelSource("llama", tmp_path / "llama"), store)
-    assert most["anonymous"] < 500 << 20
+    assert 100 << 20 < most["anonymous"] < 500 << 20
     libraries = 400 << 20  # what two interpreters with PyTorch and transformers read to begin with
     assert most["read"] < 2 * size + libraries
     manifest = packaged.manifest
