@@ -19,6 +19,7 @@ from torch_nets import convnet
 
 HERE = Path(__file__).parent
 TRAINED_ON = 1000
+EPOCHS, BATCH = 4, 50
 SIGNATURE = Signature(
     inputs=(Tensor(name="image", dtype="float32", shape=("batch", 1, 8, 8)),),
     outputs=(Tensor(name="logits", dtype="float32", shape=("batch", 10)),),
@@ -51,15 +52,18 @@ def prepared(folder: Path) -> Digits:
     net = convnet()
     with modules.quiet(seed=5):
         optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+        # It ends in small steps: with large ones the accuracy is chance, and another on each kind of processor.
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=EPOCHS * TRAINED_ON // BATCH)
         net.train()
-        for _ in range(4):
+        for _ in range(EPOCHS):
             order = torch.randperm(TRAINED_ON)
-            for start in range(0, TRAINED_ON, 50):
-                batch = order[start : start + 50]
+            for start in range(0, TRAINED_ON, BATCH):
+                batch = order[start : start + BATCH]
                 optimizer.zero_grad()
                 found = net(torch.from_numpy(images)[batch])
                 torch.nn.functional.cross_entropy(found, torch.from_numpy(labels)[batch]).backward()
                 optimizer.step()
+                schedule.step()
     torch.save(net.state_dict(), folder / "convnet.pt")
     written = export.export(net, {"image": images[:8]}, SIGNATURE, folder)
     material = Material(
