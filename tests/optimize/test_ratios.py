@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,10 @@ class World:
 
 def timed(world: World, cost: float, rounds: int = 40) -> tuple[Interval, Interval]:
     """The ratio of an arm of this cost to one of 1 ms, and the control's."""
-    baseline, control, trial = world.arm(1e6), world.arm(1e6), world.arm(cost)
+    baseline, *others = (ratios.Arm(world.arm(each), 5) for each in (1e6, 1e6, cost))
     processes = []
     for seed in range(3):
-        found, _ = ratios.blocks(
-            [(baseline, control), (baseline, trial)], [(5, 5), (5, 5)], rounds=rounds, clock=world.clock, seed=seed
-        )
+        found, _ = ratios.blocks(baseline, others, rounds=rounds, clock=world.clock, seed=seed)
         processes.append(found)
     return tuple(ratios.interval([each[number] for each in processes], 0.95, 7) for number in (1, 0))  # type: ignore[return-value]
 
@@ -69,8 +68,8 @@ def test_equal_arms_are_called_different_no_more_often_than_the_confidence_says(
 def test_order_of_blocks_is_random_and_seeded() -> None:
     def order(seed: int) -> list[str]:
         heard: list[str] = []
-        arms = [(lambda: heard.append("a"), lambda name=name: heard.append(name)) for name in "bcd"]
-        ratios.blocks(arms, [(1, 1)] * 3, rounds=3, clock=iter(range(10_000)).__next__, seed=seed)
+        baseline, *others = (ratios.Arm(partial(heard.append, name)) for name in "abcd")
+        ratios.blocks(baseline, others, rounds=3, clock=iter(range(10_000)).__next__, seed=seed)
         return heard
 
     assert order(1) == order(1) != order(2)
@@ -79,11 +78,37 @@ def test_order_of_blocks_is_random_and_seeded() -> None:
 
 def test_measuring_ends_after_a_whole_round_when_its_time_is_over() -> None:
     world = World()
-    arm = world.arm(1e6)
-    found, _ = ratios.blocks(
-        [(arm, arm), (arm, arm)], [(1, 1)] * 2, rounds=1000, clock=world.clock, seed=0, stop=lambda: world.time > 5e7
-    )
+    arm = ratios.Arm(world.arm(1e6))
+    found, _ = ratios.blocks(arm, [arm, arm], rounds=1000, clock=world.clock, seed=0, stop=lambda: world.time > 5e7)
     assert len(found[0]) == len(found[1]) < 20
+
+
+class Cache:
+    """A clock on which a call of another arm than the last one takes half as long again, and the one after it a
+    quarter: its weights come from far away."""
+
+    def __init__(self) -> None:
+        self.time, self.held, self.far = 0.0, "", 0
+
+    def clock(self) -> int:
+        return int(self.time)
+
+    def arm(self, name: str, *, warm: int) -> ratios.Arm:
+        def call() -> None:
+            self.far = 2 if self.held != name else max(0, self.far - 1)
+            self.held = name
+            self.time += 1e6 * (1 + self.far / 4)
+
+        return ratios.Arm(call, 5, warm)
+
+
+@pytest.mark.parametrize("warm", [0, 2])
+def test_equal_arms_take_the_same_once_what_another_left_in_the_cache_does_not_count(warm: int) -> None:
+    cache = Cache()
+    baseline, control = (cache.arm(name, warm=warm) for name in ("original", "copy"))
+    found, times = ratios.blocks(baseline, [control], rounds=9, clock=cache.clock, seed=1)
+    assert (max(map(abs, found[0])) < 1e-6) == (warm == 2)
+    assert (max(times) == 1e6) == (warm == 2)
 
 
 @pytest.mark.parametrize(

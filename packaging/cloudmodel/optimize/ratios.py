@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
@@ -25,49 +26,60 @@ LEAST_ROUNDS = 6
 """Rounds that a process makes however slow the machine is: fewer have no interval."""
 
 
-def block(
-    baseline: Callable[[], object], trial: Callable[[], object], repeats: tuple[int, int], clock: Callable[[], int],
-    flip: bool,
-) -> tuple[float, float]:  # fmt: skip
+@dataclass(frozen=True)
+class Arm:
+    """What is timed: `repeats` calls are a sample, long against the clock's steps; `warm` calls before it count for
+    nothing, for the first ones find in the processor's caches what another arm left there."""
+
+    call: Callable[[], object]
+    repeats: int = 1
+    warm: int = 0
+
+    def sample(self, clock: Callable[[], int]) -> int:
+        """The time of a sample in ns."""
+        for _ in range(self.warm):
+            self.call()
+        started = clock()
+        for _ in range(self.repeats):
+            self.call()
+        return max(1, clock() - started)
+
+
+def block(baseline: Arm, trial: Arm, clock: Callable[[], int], *, flip: bool) -> tuple[float, float]:
     """One block ABBA (or BAAB with `flip`): log(time of A / time of B) a call, and A's time a call in ns.
 
-    Drift that is linear within the block cancels. `repeats` are calls in a sample of each arm, so that a sample is
-    long against the clock's steps.
+    Drift that is linear within the block cancels.
     """
     arms = (baseline, trial)
     spent = [0, 0]
     for arm in (1, 0, 0, 1) if flip else (0, 1, 1, 0):
-        call, count = arms[arm], repeats[arm]
-        started = clock()
-        for _ in range(count):
-            call()
-        spent[arm] += max(1, clock() - started)
-    each = spent[0] / (2 * repeats[0]), spent[1] / (2 * repeats[1])
+        spent[arm] += arms[arm].sample(clock)
+    each = spent[0] / (2 * baseline.repeats), spent[1] / (2 * trial.repeats)
     return log(each[0] / each[1]), each[0]
 
 
 def blocks(
-    arms: Sequence[tuple[Callable[[], object], Callable[[], object]]],
-    repeats: Sequence[tuple[int, int]],
+    baseline: Arm,
+    others: Sequence[Arm],
     *,
     rounds: int,
     clock: Callable[[], int],
     seed: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[list[float]], list[float]]:
-    """`rounds` rounds; in each, one block of every pair of arms in random order, each block's order drawn anew.
+    """`rounds` rounds; in each, one block of every other arm in random order, each block's order drawn anew.
 
-    Returns the log-ratios of every pair, and the baseline's time a call in ns by block. Ends early, after a whole
+    Returns the log-ratios of every other arm, and the baseline's time a call in ns by block. Ends early, after a whole
     round and not before LEAST_ROUNDS, when `stop` says so.
     """
     drawn = random.Random(seed)  # noqa: S311  # an order, not a secret
-    found: list[list[float]] = [[] for _ in arms]
+    found: list[list[float]] = [[] for _ in others]
     times: list[float] = []
     for made in range(1, rounds + 1):
-        order = list(range(len(arms)))
+        order = list(range(len(others)))
         drawn.shuffle(order)
         for number in order:
-            ratio, each = block(*arms[number], repeats[number], clock, drawn.random() < 0.5)
+            ratio, each = block(baseline, others[number], clock, flip=drawn.random() < 0.5)
             found[number].append(ratio)
             times.append(each)
         if made >= LEAST_ROUNDS and stop():
