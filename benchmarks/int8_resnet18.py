@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
         Request(
             folder / "model.onnx", SIGNATURE, folder, "heldout.npz", "accuracy", folder / "cache",
             calibrate="train.npz", train="train.npz", demand=Demand(max_drop=0.01), objective="latency",
-            techniques=("quantize",), budget=1800.0,
+            techniques=("graph", "quantize"), budget=1800.0,
         ),
         tell,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from cloudmodel.optimize.gate import Demand
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.search import Search
 from cloudmodel.optimize.technique import SEED, Artifact, Material
-from cloudmodel.optimize.techniques import TRAINS
+from cloudmodel.optimize.techniques import TRAINS, find
 from cloudmodel.optimize.trials import Found, Objective, Wish
 from cloudmodel.optimize.workshop import ANSWERS, TRAINING, Workshop, inapplicable
 
@@ -86,11 +86,17 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     for each in (held_out, divided.final, *learned):
         metrics.check(request.metric, answers, each)
     metric = metrics.fit(request.metric, answers, divided.selection, folder=request.folder)
+    material = Material(
+        signature=request.signature, source=request.source, metric=request.metric, folder=request.folder, seed=SEED
+    )
+    source = request.source
+    original = Artifact(model, None if source is None else source.weights or source.folder)
     int8 = machine.int8()
     recipes = request.recipes
     training: tuple[Recipe, ...] = ()
     if recipes is None:
-        recipes = space.after_training(onnx_files.census(model), request.techniques, int8)
+        trims = find(space.TRIM).inapplicable(original, material, None) is None
+        recipes = space.after_training(onnx_files.census(model), request.techniques, int8, trims=trims)
         training = space.training(request.techniques, int8) if divided.train is not None else ()
     if not recipes and not training:
         untried = _untried(request.techniques) if divided.train is None else []
@@ -99,11 +105,6 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
             hint="give labelled rows as optimize.train, or name other optimize.techniques in cloudmodel.yaml",
         )
     wish = Wish(request.metric, request.demand, request.objective, recipes, training, request.budget)
-    material = Material(
-        signature=request.signature, source=request.source, metric=request.metric, folder=request.folder, seed=SEED
-    )
-    source = request.source
-    original = Artifact(model, None if source is None else source.weights or source.folder)
     _require_applicable(request.recipes or (), original, material, divided)
     request.cache.mkdir(parents=True, exist_ok=True)
     with workplace.folder(request.cache.resolve(), WORK) as work:

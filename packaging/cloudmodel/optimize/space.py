@@ -11,10 +11,17 @@ from cloudmodel.optimize import techniques
 from cloudmodel.optimize.recipe import Recipe, step
 
 
-def after_training(census: Census, families: Sequence[str], int8: Mapping[str, Any]) -> tuple[Recipe, ...]:
-    """Recipes that need no training: graph rewrites and quantization, the most promising first."""
-    chosen = [*_quantized(census, int8)] if "quantize" in families else []
-    chosen += [*_rewritten(census)] if "graph" in families else []
+def after_training(
+    census: Census, families: Sequence[str], int8: Mapping[str, Any], *, trims: bool = False
+) -> tuple[Recipe, ...]:
+    """Recipes that need no training: graph rewrites and quantization, the most promising first. `trims`: the graph has
+    weights that only meet padding; they are taken away before it is quantized."""
+    first = [step(TRIM)] if trims and "graph" in families else []
+    chosen = (
+        [Recipe(steps=(*first, *each.steps)) for each in _quantized(census, int8)] if "quantize" in families else []
+    )
+    if "graph" in families:
+        chosen += [*(Recipe(steps=(each,)) for each in first), *_rewritten(census)]
     return tuple(chosen)
 
 
@@ -38,6 +45,8 @@ TRAINED: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """Training techniques with the parameters that are tried, the mildest first."""
 
+
+TRIM = "trim-padding"
 
 STRENGTHS = (0.7, 0.8)
 """How strongly is smoothed: what SmoothQuant's authors found right for models with outliers, and more."""

@@ -14,6 +14,7 @@ TECHNIQUES: Mapping[str, str] = {
     "onnxoptimizer": "graph.simplify:OnnxOptimizer",
     "onnxscript": "graph.simplify:ScriptOptimizer",
     "ort-basic": "graph.simplify:OrtBasic",
+    "trim-padding": "graph.padding:TrimPadding",
     "opset": "graph.opset:Opset",
     "fuse-transformer": "graph.fusion:Fuse",
     "smooth": "quantize.smooth:Smooth",

@@ -17,8 +17,8 @@ class Nothing(Parameters):
     """No parameters."""
 
 
-class _Simplifier:
-    """What the four have in common: a ModelProto in, a ModelProto out."""
+class Simplifier:
+    """A ModelProto in, a ModelProto out: what such steps have in common."""
 
     family: ClassVar[Family] = "graph"
     parameters: ClassVar[type[Parameters]] = Nothing
@@ -46,7 +46,7 @@ class _Simplifier:
         return proof.changed(before, after)
 
 
-class Slim(_Simplifier):
+class Slim(Simplifier):
     """onnxslim: constant folding, dead code, fusions of patterns, shape computations."""
 
     name: ClassVar[str] = "slim"
@@ -57,7 +57,7 @@ class Slim(_Simplifier):
         return onnxslim.slim(onnx_files.load(path))
 
 
-class OnnxOptimizer(_Simplifier):
+class OnnxOptimizer(Simplifier):
     """onnxoptimizer: the ONNX project's fusion and elimination passes."""
 
     name: ClassVar[str] = "onnxoptimizer"
@@ -68,7 +68,7 @@ class OnnxOptimizer(_Simplifier):
         return onnxoptimizer.optimize(onnx_files.load(path), onnxoptimizer.get_fuse_and_elimination_passes())
 
 
-class ScriptOptimizer(_Simplifier):
+class ScriptOptimizer(Simplifier):
     """onnxscript's optimizer: constant folding, inlining of functions, common subexpressions."""
 
     name: ClassVar[str] = "onnxscript"
@@ -82,7 +82,7 @@ class ScriptOptimizer(_Simplifier):
         return onnx_ir.serde.serialize_model(model)
 
 
-class OrtBasic(_Simplifier):
+class OrtBasic(Simplifier):
     """onnxruntime's own optimizer at level BASIC, written to a file. Higher levels write nodes that only this
     processor has, so they are left to the moment the model is loaded."""
 
