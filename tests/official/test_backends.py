@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from chains import chain
 from cloud import EXPIRED, Cloud, order_faults
 from cloudmodel.deploy.official.plugin import write_launcher
 from cloudmodel.engine.holder import me
@@ -175,14 +176,6 @@ for name in ("one", "two"):
 
 
 COUNT = 12
-CHAIN = f"""
-import pulumi
-import pulumi_aws as aws
-last = None
-for number in range({COUNT}):
-    name = f"logs-{{number:02}}"
-    last = aws.cloudwatch.LogGroup(name, name=name, opts=pulumi.ResourceOptions(depends_on=[last] if last else []))
-"""
 
 
 def test_what_a_killed_run_began_on_an_account_is_looked_for_or_named(well: Setting, tmp_path: Path) -> None:
@@ -226,7 +219,7 @@ def test_what_a_killed_run_began_on_an_account_is_looked_for_or_named(well: Sett
     assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["one", "two"]
 
     # The credentials end in the middle: neither the state nor the locks can be written any more.
-    (tmp_path / "__main__.py").write_text(CHAIN)
+    (tmp_path / "__main__.py").write_text(chain(COUNT))
     job = shell.start("up", "--stack", "prod", "--yes", "--json")
     lines_until(job, "logs-01 created")
     order_faults(well.running, {"service": "s3", **EXPIRED})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from chains import chain
 from cloud import Cloud
 from shell import Shell, lines_until
 
@@ -16,14 +17,6 @@ pytestmark = pytest.mark.official_engine
 
 OFFICIAL = ("--engine", "official")
 COUNT = 20
-CHAIN = f"""
-import pulumi
-import pulumi_aws as aws
-last = None
-for number in range({COUNT}):
-    name = f"logs-{{number:02}}"
-    last = aws.cloudwatch.LogGroup(name, name=name, opts=pulumi.ResourceOptions(depends_on=[last] if last else []))
-"""
 
 
 def kill_the_engine(pid: int) -> None:
@@ -38,7 +31,7 @@ def kill_the_engine(pid: int) -> None:
 
 
 def test_the_next_run_names_the_lock_and_goes_on_once_it_is_broken(make: Callable[..., Shell]) -> None:
-    shell = make("killed", CHAIN)
+    shell = make("killed", chain(COUNT))
     process = shell.start("up", "--yes", "--json", *OFFICIAL)
     lines_until(process, "logs-02 created")
     kill_the_engine(process.pid)

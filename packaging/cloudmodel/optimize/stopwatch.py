@@ -22,8 +22,8 @@ WARM = 2
 """Calls before a sample that are not timed. The original is asked in every block, so that its weights were nearer than
 those of a trial: of two equal models of 45 MB the second seemed 8 % slower. With one such call it is 5 %, with two 1 %.
 """
-LONG = 50_000_000
-"""ns of a call from which on that does not matter, and would cost too much."""
+LONG = 10_000_000
+"""ns of the original's call from which on that is little, to the trials' harm, and would cost too much."""
 
 
 def run(job: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -38,7 +38,10 @@ def run(job: dict[str, Any], report: Report) -> dict[str, Any]:
             name: data[name].astype(object) if data[name].dtype.kind == "U" else data[name] for name in data.files
         }
     paths = [job["original"], job["original"], *job["trials"]]
-    baseline, *others = [_arm(call) for call in [_call(Path(path), inputs, job["threads"]) for path in paths]]
+    calls = [_call(Path(path), inputs, job["threads"]) for path in paths]
+    least = [_least(call) for call in calls]
+    warm = WARM if least[0] < LONG else 0
+    baseline, *others = [ratios.Arm(call, _repeats(ns), warm) for call, ns in zip(calls, least, strict=True)]
     until = monotonic() + job["seconds"]
     gc.disable()
     started = machine.now()
@@ -65,13 +68,17 @@ def _call(model: Path, inputs: dict[str, Any], threads: int) -> Callable[[], obj
     return lambda: session.run(names, inputs)
 
 
-def _arm(call: Callable[[], object]) -> ratios.Arm:
-    """Ask for the first time, and find how many calls make a sample."""
+def _least(call: Callable[[], object]) -> int:
+    """Ask for the first time, and find the least ns that a call takes."""
     best = min(_timed(call) for _ in range(FIRST))
     for _ in range(min(20, max(1, SAMPLE // max(1, best)))):
         best = min(best, _timed(call))
-    repeats = int(min(MOST_CALLS, max(1, -(-SAMPLE // max(1, best)))))
-    return ratios.Arm(call, repeats, WARM if best < LONG else 0)
+    return best
+
+
+def _repeats(least: int) -> int:
+    """How many calls make a sample."""
+    return int(min(MOST_CALLS, max(1, -(-SAMPLE // max(1, least)))))
 
 
 def _timed(call: Callable[[], object]) -> int:
