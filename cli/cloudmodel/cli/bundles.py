@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudmodel.cli.context import PRIVATE, Context
+from cloudmodel.cli.context import Context
 from cloudmodel.cli.output import table
 from cloudmodel.core.errors import UsageError
+from cloudmodel.core.files import PRIVATE
 from cloudmodel.core.naming import DIGEST
 
 if TYPE_CHECKING:

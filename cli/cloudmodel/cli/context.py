@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cloudmodel.core.errors import StackNotFound, UsageError
-from cloudmodel.core.files import private_folder, write_text
+from cloudmodel.core.files import PRIVATE, private_folder, write_text
 from cloudmodel.core.naming import STACK_NAME
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cloudmodel.operate.invoke import Address
     from cloudmodel.settings.model import Project, StackSettings
 
-PRIVATE = ".cloudmodel"
 SELECTED = "selected"
 
 

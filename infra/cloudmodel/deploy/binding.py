@@ -9,11 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cloudmodel.core.errors import StalePlan
-from cloudmodel.core.files import sha256
+from cloudmodel.core.files import PRIVATE, sha256
 from cloudmodel.settings.load import PROJECT_FILE
 from cloudmodel.settings.model import StackSettings
 
-IGNORED_FOLDERS = {".cloudmodel", ".git", ".venv", "__pycache__", "node_modules"}
+IGNORED_FOLDERS = {PRIVATE, ".git", ".venv", "__pycache__", "node_modules"}
 
 
 @dataclass(frozen=True)

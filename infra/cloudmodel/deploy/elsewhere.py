@@ -6,7 +6,7 @@ import contextlib
 import json
 from pathlib import Path
 
-PRIVATE = ".cloudmodel"
+from cloudmodel.core.files import PRIVATE
 
 
 def other_engine(folder: Path, project: str, stack: str, engine: str) -> str | None:

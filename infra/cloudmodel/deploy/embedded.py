@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudmodel.core.errors import CredentialsMissing, StateCorrupt, Unsupported
+from cloudmodel.core.files import PRIVATE
 from cloudmodel.core.resource import Provider
 from cloudmodel.deploy import account, rebuild, rollback, sealed
 from cloudmodel.deploy.binding import Binding
@@ -48,7 +49,6 @@ from cloudmodel.provider.cloud import Heard
 from cloudmodel.provider.provider import AwsProvider
 from cloudmodel.settings.model import Local, Project, StackSettings
 
-PRIVATE = ".cloudmodel"
 PARALLEL = 8
 OFFLINE = f"planned without credentials, in the local AWS's account: names that hold {ACCOUNT} hold yours on AWS"
 

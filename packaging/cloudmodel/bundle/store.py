@@ -22,11 +22,12 @@ from cloudmodel.bundle.manifest import MANIFEST_NAME, Manifest
 from cloudmodel.core import files, tar, workplace
 from cloudmodel.core.digests import Digests
 from cloudmodel.core.errors import BundleChanged, CloudmodelError, ProjectInvalid, UnsafeModel, UsageError
+from cloudmodel.core.files import PRIVATE
 from cloudmodel.core.naming import DIGEST
 from cloudmodel.core.progress import Progress, Report, silent
 
-CACHE = Path(".cloudmodel") / "caches" / "bundles"
-MADE = Path(".cloudmodel") / "bundles"
+CACHE = Path(PRIVATE) / "caches" / "bundles"
+MADE = Path(PRIVATE) / "bundles"
 """Where this machine keeps the bundles that it makes."""
 LARGE = 2 << 30
 """Bytes of files above which a bundle is kept as its files: weights hardly compress, an archive of them is written and

@@ -70,6 +70,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+PRIVATE = ".cloudmodel"
+"""The folder in a project that is cloudmodel's own: bundles, caches, local stacks. The user writes nothing there."""
+
+
 def private_folder(path: Path) -> Path:
     """Make `path` and what is missing above it, and allow it to its owner only; returns `path`."""
     for folder in reversed([each for each in path.parents if not each.exists()]):

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cloudmodel.cli import options
-from cloudmodel.cli.context import PRIVATE, Context
+from cloudmodel.cli.context import Context
 from cloudmodel.cli.readiness import PASSPHRASES, Check, stacks
+from cloudmodel.core.files import PRIVATE
 
 PACKAGES = ("boto3", "click", "cryptography", "moto", "numpy", "onnx", "onnxruntime", "pulumi", "pulumi-aws", "rich")
 PYTHONS = ((3, 11), (3, 14))

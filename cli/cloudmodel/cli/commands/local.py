@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloudmodel.cli import options
-from cloudmodel.cli.context import PRIVATE, Context
+from cloudmodel.cli.context import Context
+from cloudmodel.core.files import PRIVATE
 
 if TYPE_CHECKING:
     from cloudmodel.settings.model import StackSettings

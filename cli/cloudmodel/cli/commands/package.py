@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudmodel.cli import options
-from cloudmodel.cli.context import PRIVATE, Context
+from cloudmodel.cli.context import Context
+from cloudmodel.core.files import PRIVATE
 
 if TYPE_CHECKING:
     from cloudmodel.formats.factory import Source

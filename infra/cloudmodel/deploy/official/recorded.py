@@ -25,7 +25,7 @@ from cloudmodel.core.errors import (
     Unsupported,
     UsageError,
 )
-from cloudmodel.core.files import private_folder, write_text
+from cloudmodel.core.files import PRIVATE, private_folder, write_text
 from cloudmodel.core.naming import STACK_NAME
 from cloudmodel.deploy.account import SIGN_IN
 from cloudmodel.deploy.official import workspace
@@ -107,7 +107,7 @@ def opened(stack: str, folder: Path) -> tuple[Project, StackSettings]:
         )
     record = _read(content, there.where)
     made = private_folder(folder)
-    for name in (workspace.PRIVATE, "official", "work", found.name):
+    for name in (PRIVATE, "official", "work", found.name):
         made = private_folder(made / name)
     for path, text in {
         folder / PROJECT_FILE: record.project,

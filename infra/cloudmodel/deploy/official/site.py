@@ -15,7 +15,7 @@ from pulumi.automation import CommandError
 from pulumi.automation.errors import StackNotFoundError
 
 from cloudmodel.core.errors import Cancelled, StateCorrupt
-from cloudmodel.core.files import private_folder
+from cloudmodel.core.files import PRIVATE, private_folder
 from cloudmodel.deploy import account
 from cloudmodel.deploy.engines import Options
 from cloudmodel.deploy.official import cloud_secrets, damaged, failures, interrupted, recorded, workspace
@@ -46,7 +46,7 @@ class Site:
         self.project = project
         self.settings = settings
         self.name = stack
-        self.home = project.folder / workspace.PRIVATE
+        self.home = project.folder / PRIVATE
         self.folder = self.home / "official" / "work" / stack
         self.command = Command(require())
         self._stop = stop

@@ -18,13 +18,12 @@ from typing import Any
 import yaml
 
 from cloudmodel.core.errors import UsageError
-from cloudmodel.core.files import private_folder, write_text
+from cloudmodel.core.files import PRIVATE, private_folder, write_text
 from cloudmodel.deploy.official import bucket, plugin
 from cloudmodel.engine.secrets import TEXT, passphrase_source
 from cloudmodel.program.aws.local import LOCAL_URL
 from cloudmodel.settings.model import Project, StackSettings
 
-PRIVATE = ".cloudmodel"
 BACKEND = "PULUMI_BACKEND_URL"
 FILES = "file://"
 BACKENDS = ("azblob://", "file://", "gs://", "http://", "https://", "postgres://", "s3://")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cloudmodel.core.errors import OperationFailed, Unsupported
+from cloudmodel.core.files import PRIVATE
 from cloudmodel.core.resource import Provider, ResourceFailure
 from cloudmodel.deploy import account
 from cloudmodel.localaws import server as localaws
@@ -13,7 +14,6 @@ from cloudmodel.provider.config import KNOWN
 from cloudmodel.provider.provider import AwsProvider
 from cloudmodel.settings.model import Local, Project, StackSettings
 
-PRIVATE = ".cloudmodel"
 NOT_HERE = ("aws:assumeRoles", "aws:assumeRoleWithWebIdentity")
 
 
