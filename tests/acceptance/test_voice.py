@@ -104,4 +104,6 @@ def test_speech_is_found_as_it_is_by_the_model_alone(stand: Callable[[str], Any]
     accuracy = ((found > 0.5) == labels).mean()
     print(f"speech in {labels.size} frames: {accuracy:.4f} through InvokeEndpoint")
     assert abs(accuracy - ((own > 0.5) == labels).mean()) <= 0.005
-    assert accuracy > 0.911 - 0.005, accuracy  # 474 frames were measured at 0.911
+    # 474 frames of other clips, which nobody kept, were measured at 0.911. These give 0.956 to 0.975 whatever the noise
+    # (none to 0.1), so that only the lower bound is asked.
+    assert accuracy > 0.911 - 0.005, accuracy
