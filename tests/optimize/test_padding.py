@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from onnx import helper
 import optimize_parts as parts
 from cloudmodel.formats import onnx as formats
 from cloudmodel.formats import onnx_files
+from cloudmodel.formats.model import Signature
 from cloudmodel.optimize import space
 from cloudmodel.optimize.graph.padding import Axis, TrimPadding
 from cloudmodel.optimize.technique import Artifact, Material
@@ -62,7 +64,7 @@ def test_what_is_cut_never_met_the_input(axis: Axis, seed: int) -> None:
     random = np.random.default_rng(seed)
     values, weights = random.normal(size=axis.length), random.normal(size=axis.taps)
     cut = axis.cut()
-    first, end = axis.useful() if cut != axis else (0, axis.taps)
+    first, end = axis.kept()
     assert (cut.outputs, cut.taps) == (axis.outputs, end - first)
     np.testing.assert_allclose(convolve(cut, weights[first:end]), convolve(axis, weights))
 
@@ -102,6 +104,9 @@ def test_onnxruntime_answers_the_same(
         (("batch", 4, 1, 1), (8, 4, 1, 1), {}),
         (("batch", 4, "height", "width"), (8, 4, 3, 3), {"pads": [1, 1, 1, 1]}),
         (("batch", 4, 9, 9), (8, 4, 3, 3), {"auto_pad": "VALID"}),
+        (("batch", 4, 8, 8), (8, 4, 3, 3), {"pads": [1, 1, 1, 1], "strides": [2, 2]}),  # a stride leaves a row over
+        (("batch", 4, 224, 224), (8, 4, 7, 7), {"pads": [3, 3, 3, 3], "strides": [2, 2]}),
+        (("batch", 4, 1, 5), (8, 4, 3, 2), {"auto_pad": "SAME_UPPER", "strides": [1, 5]}),  # it leaps over the kernel
     ],
 )
 def test_there_is_nothing_to_cut(
@@ -110,12 +115,69 @@ def test_there_is_nothing_to_cut(
     assert trimmed(convolved(tmp_path / "m.onnx", shape, kernel, **attributes), tmp_path / "cut") is None
 
 
-def test_a_weight_that_a_request_may_give_is_not_cut(tmp_path: Path) -> None:
-    path = convolved(tmp_path / "m.onnx", ("batch", 4, 1, 1), (8, 4, 3, 3), pads=[1, 1, 1, 1])
+def small_maps(path: Path, change: Callable[[Any], object]) -> Path:
+    """A net whose kernels can be cut, after `change` of its graph."""
+    convolved(path, ("batch", 4, 1, 1), (8, 4, 3, 3), pads=[1, 1, 1, 1])
     model = onnx.load(path)
-    model.graph.input.append(value("w", T.FLOAT, [8, 4, 3, 3]))
+    change(model.graph)
     onnx.save(model, path)
-    assert trimmed(path, tmp_path / "cut") is None
+    return path
+
+
+def overridable(graph: Any) -> None:
+    graph.input.append(value("w", T.FLOAT, [8, 4, 3, 3]))
+
+
+def told(graph: Any) -> None:
+    """The weight is an output, too."""
+    graph.output.append(value("w", T.FLOAT, [8, 4, 3, 3]))
+
+
+def used_elsewhere(graph: Any) -> None:
+    graph.node.append(helper.make_node("ReduceMean", ["w"], ["mean"], keepdims=0))
+    graph.output.append(value("mean", T.FLOAT, []))
+
+
+def used_on_a_large_map(graph: Any) -> None:
+    graph.input.append(value("large", T.FLOAT, ["batch", 4, 9, 9]))
+    graph.node.append(helper.make_node("Conv", ["large", "w"], ["more"], pads=[1, 1, 1, 1]))
+    graph.output.append(value("more", T.FLOAT, ["batch", 8, 9, 9]))
+
+
+def of_another_size(graph: Any) -> None:
+    """The input is open; what the file says of the tensor between is only true of some."""
+    graph.input[0].CopyFrom(value("image", T.FLOAT, ["batch", 4, "height", "width"]))
+    graph.node.insert(0, helper.make_node("Relu", ["image"], ["same"]))
+    for node in graph.node[1:3]:
+        node.input[0] = "same"
+    graph.value_info.append(value("same", T.FLOAT, ["batch", 4, 1, 1]))
+    graph.output[0].CopyFrom(value("sum", T.FLOAT, ["batch", 8, "height", "width"]))
+
+
+def no_strides(graph: Any) -> None:
+    for node in graph.node[:2]:
+        node.attribute.append(helper.make_attribute("strides", [0, 0]))
+
+
+@pytest.mark.parametrize(
+    "change", [overridable, told, used_elsewhere, used_on_a_large_map, of_another_size, no_strides]
+)
+def test_what_is_not_sure_is_not_cut(tmp_path: Path, change: Callable[[Any], object]) -> None:
+    path = small_maps(tmp_path / "m.onnx", change)
+    assert TrimPadding().inapplicable(Artifact(path), Material(Signature(inputs=(), outputs=())), None) is not None
+
+
+def test_weights_of_constant_nodes_are_cut_too(tmp_path: Path) -> None:
+    def constant(graph: Any) -> None:
+        (tensor,) = graph.initializer
+        graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=tensor))
+        del graph.initializer[:]
+
+    path = small_maps(tmp_path / "m.onnx", constant)
+    found = trimmed(path, tmp_path / "cut")
+    assert found is not None
+    image = parts.rows(3, (4, 1, 1))
+    np.testing.assert_allclose(parts.answers(found, image), parts.answers(path, image), rtol=1e-5, atol=1e-5)
 
 
 def test_a_net_with_small_maps_is_trimmed_before_it_is_quantized(tmp_path: Path) -> None:
@@ -126,5 +188,3 @@ def test_a_net_with_small_maps_is_trimmed_before_it_is_quantized(tmp_path: Path)
     quantized = [each.steps for each in plain if each.steps[0].technique.endswith("int8")]
     assert [each.steps[1:] for each in cut if len(each.steps) == 2] == quantized
     assert next(each.title for each in cut if len(each.steps) == 1) == "trim-padding"
-    alone = [space.after_training(census, ("quantize",), int8, trims=each) for each in (False, True)]
-    assert alone[0] == alone[1]

@@ -140,7 +140,7 @@ def test_busy_machine_makes_a_run_void(floor: tuple[float, float], steal: float,
 def test_noisy_machine_gives_inconclusive(control: float, trial: float, steal: float, claim: str) -> None:
     spread = [-control, 0.0, control] * 5
     answer = {
-        "control": spread, "trials": [[trial + each for each in spread]], "latency_ms": 1.0,
+        "control": spread, "trials": [[trial + each for each in spread]], "latency_ms": 1.0, "warm": 0,
         "conditions": {"steal": steal, "switches": 0, "load": 0.5},
     }  # fmt: skip
     shifted = [{**answer, "control": [each + shift for each in spread]} for shift in (-control, 0.0, control)]
@@ -152,7 +152,7 @@ def test_short_look_ends_where_nothing_is_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trials: list[float], processes: int
 ) -> None:
     answer = {
-        "control": [0.0] * 9, "trials": [[each] * 9 for each in trials], "latency_ms": 1.0,
+        "control": [0.0] * 9, "trials": [[each] * 9 for each in trials], "latency_ms": 1.0, "warm": 0,
         "conditions": {"steal": 0.0, "switches": 0, "load": 0.5},
     }  # fmt: skip
     asked: list[Path] = []

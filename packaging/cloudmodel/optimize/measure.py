@@ -70,12 +70,13 @@ def measure(
     report: Report = silent,
 ) -> Measured:
     """Time `trials` against `original` on one request, the npz file `inputs`. Raises ChildDied, StepFailed."""
-    answers = []
+    answers: list[dict[str, Any]] = []
     for number in range(effort.processes):
         report(Progress("measure", number, effort.processes, f"{len(trials)} trials"))
         job = {
             "original": str(original), "trials": [str(path) for path in trials], "inputs": str(inputs),
             "rounds": effort.rounds, "seconds": effort.seconds, "threads": threads, "seed": seed + number,
+            "warm": answers[0]["warm"] if answers else None,  # as the first process: they are joined
         }  # fmt: skip
         limit = START * (2 + len(trials)) + effort.seconds * 3
         answers.append(confined.run(FUNCTION, job, folder=folder / f"process-{number}", seconds=limit))

@@ -95,7 +95,7 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     recipes = request.recipes
     training: tuple[Recipe, ...] = ()
     if recipes is None:
-        trims = find(space.TRIM).inapplicable(original, material, None) is None
+        trims = "graph" in request.techniques and find(space.TRIM).inapplicable(original, material, None) is None
         recipes = space.after_training(onnx_files.census(model), request.techniques, int8, trims=trims)
         training = space.training(request.techniques, int8) if divided.train is not None else ()
     if not recipes and not training:

@@ -10,18 +10,23 @@ from cloudmodel.formats.onnx_files import Census
 from cloudmodel.optimize import techniques
 from cloudmodel.optimize.recipe import Recipe, step
 
+TRIM = "trim-padding"
+"""Exact, and of use to 8-bit convolutions above all: no choice to make, so that no recipe is tried without it."""
+
 
 def after_training(
     census: Census, families: Sequence[str], int8: Mapping[str, Any], *, trims: bool = False
 ) -> tuple[Recipe, ...]:
     """Recipes that need no training: graph rewrites and quantization, the most promising first. `trims`: the graph has
-    weights that only meet padding; they are taken away before it is quantized."""
-    first = [step(TRIM)] if trims and "graph" in families else []
-    chosen = (
-        [Recipe(steps=(*first, *each.steps)) for each in _quantized(census, int8)] if "quantize" in families else []
-    )
+    weights that only meet padding; they are cut before it is quantized, and alone."""
+    first = (step(TRIM),) if trims else ()
+    chosen = []
+    if "quantize" in families:
+        chosen += [Recipe(steps=(*first, *each.steps)) for each in _quantized(census, int8)]
+    if trims:
+        chosen.append(Recipe(steps=first))
     if "graph" in families:
-        chosen += [*(Recipe(steps=(each,)) for each in first), *_rewritten(census)]
+        chosen += _rewritten(census)
     return tuple(chosen)
 
 
@@ -45,8 +50,6 @@ TRAINED: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """Training techniques with the parameters that are tried, the mildest first."""
 
-
-TRIM = "trim-padding"
 
 STRENGTHS = (0.7, 0.8)
 """How strongly is smoothed: what SmoothQuant's authors found right for models with outliers, and more."""

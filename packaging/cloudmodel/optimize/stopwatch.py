@@ -23,15 +23,18 @@ WARM = 2
 those of a trial: of two equal models of 45 MB the second seemed 8 % slower. With one such call it is 5 %, with two 1 %.
 """
 LONG = 10_000_000
-"""ns of the original's call from which on that is little, to the trials' harm, and would cost too much."""
+"""From so many ns a call of the original on there are no untimed calls: they would triple the time, and what they take
+away is little there and only makes trials look slower."""
+PROTOCOL = (SAMPLE, WARM, LONG)
+"""What decides a measurement besides its models and its effort."""
 
 
 def run(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Measure `job["trials"]`, paths of models, against `job["original"]` on the rows of the npz file `inputs`.
 
-    `rounds` blocks of each, fewer where `seconds` are over; `threads` a session. Returns `control`, the log-ratios of
-    the original against itself, `trials`, a list of them a trial, the original's median `latency_ms`, and what the
-    machine did meanwhile.
+    `rounds` blocks of each, fewer where `seconds` are over; `threads` a session; `warm` untimed calls before a sample,
+    None to find out. Returns `control`, the log-ratios of the original against itself, `trials`, a list of them a
+    trial, the original's median `latency_ms`, `warm`, and what the machine did meanwhile.
     """
     with np.load(job["inputs"], allow_pickle=False) as data:
         inputs = {
@@ -40,7 +43,7 @@ def run(job: dict[str, Any], report: Report) -> dict[str, Any]:
     paths = [job["original"], job["original"], *job["trials"]]
     calls = [_call(Path(path), inputs, job["threads"]) for path in paths]
     least = [_least(call) for call in calls]
-    warm = WARM if least[0] < LONG else 0
+    warm = job["warm"] if job["warm"] is not None else WARM if least[0] < LONG else 0
     baseline, *others = [ratios.Arm(call, _repeats(ns), warm) for call, ns in zip(calls, least, strict=True)]
     until = monotonic() + job["seconds"]
     gc.disable()
@@ -58,6 +61,7 @@ def run(job: dict[str, Any], report: Report) -> dict[str, Any]:
         "control": found[0],
         "trials": found[1:],
         "latency_ms": float(np.median(times)) / 1e6,
+        "warm": warm,
         "conditions": conditions,
     }
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cloudmodel.core import confined
 from cloudmodel.core.progress import Report, silent
 from cloudmodel.formats import onnx_files, samples
-from cloudmodel.optimize import inference, machine, measure, trial
+from cloudmodel.optimize import inference, machine, measure, stopwatch, trial
 from cloudmodel.optimize.bounds import Interval
 from cloudmodel.optimize.cache import Cache, code_of, key_of, versions
 from cloudmodel.optimize.data import Dataset
@@ -158,8 +158,9 @@ class Workshop:
     def measure(self, made: Sequence[Made], request: Path, effort: Effort) -> Measured:
         """Time models against the original; kept by the processor, and reused only in a resumed search."""
         key = key_of(
-            self.sha256, [each.sha256 for each in made], request.name, vars(effort), machine.fingerprint(), versions()
-        )
+            self.sha256, [each.sha256 for each in made], request.name, vars(effort), machine.fingerprint(), versions(),
+            stopwatch.PROTOCOL,
+        )  # fmt: skip
 
         def run() -> dict[str, Any]:
             found = measure.measure(

@@ -5,8 +5,9 @@ quantizing such a net gains less than it could. Exact but for the order of sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,22 +36,28 @@ class Axis:
         """How many values come out along the axis."""
         return (self.length + self.before + self.after - self.dilation * (self.taps - 1) - 1) // self.stride + 1
 
-    def useful(self) -> tuple[int, int]:
-        """The first tap that meets a value of the input, and the first behind the last; all where that is unclear."""
-        met = [
-            tap for tap in range(self.taps)
-            if any(0 <= place * self.stride + tap * self.dilation - self.before < self.length
-                   for place in range(self.outputs))
-        ]  # fmt: skip
-        return (met[0], met[-1] + 1) if met and self.outputs > 0 else (0, self.taps)
+    def kept(self) -> tuple[int, int]:
+        """The first tap that meets a value of the input, and the first behind the last. All taps where none does, or
+        where the padding cannot give up what the kernel does."""
+        met = [tap for tap in range(self.taps) if self._meets(tap)]
+        first, end = (met[0], met[-1] + 1) if met else (0, self.taps)
+        return (first, end) if min(self._padding(first, end)) >= 0 else (0, self.taps)
 
     def cut(self) -> Axis:
-        """The same axis with the useful taps alone, or itself where no padding gives the same outputs for them."""
-        first, end = self.useful()
-        taps, before = end - first, self.before - first * self.dilation
-        reach = (self.outputs - 1) * self.stride + self.dilation * (taps - 1) + 1
-        new = Axis(self.length, taps, self.stride, self.dilation, before, max(0, reach - self.length - before))
-        return new if before >= 0 and new.outputs == self.outputs else self
+        """The same axis with these taps alone. As its padding gives up what the kernel does, there are as many outputs
+        as before, for an input of any length."""
+        first, end = self.kept()
+        before, after = self._padding(first, end)
+        return replace(self, taps=end - first, before=before, after=after)
+
+    def _meets(self, tap: int) -> bool:
+        """Whether for an output's place 0 <= place * stride + tap * dilation - before < length."""
+        start = self.before - tap * self.dilation
+        first, last = max(0, -(-start // self.stride)), (start + self.length - 1) // self.stride
+        return first <= min(last, self.outputs - 1)
+
+    def _padding(self, first: int, end: int) -> tuple[int, int]:
+        return self.before - first * self.dilation, self.after - (self.taps - end) * self.dilation
 
 
 class TrimPadding(Simplifier):
@@ -59,105 +66,114 @@ class TrimPadding(Simplifier):
     name: ClassVar[str] = "trim-padding"
 
     def inapplicable(self, before: Artifact, material: Material, parameters: Any) -> str | None:
-        model = onnx_files.load_graph(before.model)
-        onnx_files.lift_constants(model)
-        if any(True for _ in _cuttable(model)):
+        if next(_cuttable(before.model), None):
             return None
         return "no convolution of known size has weights that only meet padding"
 
     def rewrite(self, path: Path, folder: Path) -> Any:
         model = onnx_files.load(path)
         onnx_files.lift_constants(model)
-        whole = {tensor.name: tensor for tensor in model.graph.initializer}
-        replaced = set()
-        for node, axes in list(_cuttable(model)):
-            cut = [axis.cut() for axis in axes]
-            replaced.add(node.input[1])
-            node.input[1] = _cut_weights(model.graph, whole[node.input[1]], axes)
-            _put(node, "kernel_shape", [axis.taps for axis in cut])
-            _put(node, "pads", [axis.before for axis in cut] + [axis.after for axis in cut])
-            _put(node, "auto_pad", None)
-        _drop_unused(model.graph, replaced)
+        weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        for name, places in _cuttable(path):
+            for place, axes in places.items():
+                cut = [axis.cut() for axis in axes]
+                _put(model.graph.node[place], "kernel_shape", [axis.taps for axis in cut])
+                _put(model.graph.node[place], "pads", [axis.before for axis in cut] + [axis.after for axis in cut])
+                _put(model.graph.node[place], "auto_pad", None)
+            taps = (slice(first, end) for first, end in _kept(axes))
+            part = np.ascontiguousarray(onnx_files.array_of(weights[name])[(slice(None), slice(None), *taps)])
+            weights[name].CopyFrom(numpy_helper.from_array(part, name))
         return model
 
 
-def _cuttable(model: Any) -> Iterator[tuple[Any, tuple[Axis, ...]]]:
-    """The graph's convolutions whose kernels can be cut, with their axes as they are."""
-    given = {value.name for value in model.graph.input}  # a weight that a request may give is none
-    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if tensor.name not in given}
-    if not any(node.op_type == "Conv" for node in model.graph.node):
+def _cuttable(path: Path) -> Iterator[tuple[str, dict[int, tuple[Axis, ...]]]]:
+    """The weights of a file that only convolutions use, all of them the same taps: a weight's name, and the axes of
+    each convolution by its place among the nodes (Constant nodes lifted). The weights themselves are not looked at."""
+    model = onnx_files.load_graph(path)
+    onnx_files.lift_constants(model)
+    graph = model.graph
+    given = {value.name for value in (*graph.input, *graph.output)}  # a request may give it, or ask for it
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer if tensor.name not in given}
+    users: dict[str, dict[int, Any]] = defaultdict(dict)
+    for place, node in enumerate(graph.node):
+        if node.op_type == "Conv" and node.domain in ("", "ai.onnx") and any(n > 1 for n in _taps(weights, node)):
+            users[node.input[1]][place] = node
+    if not users:
         return
-    shapes = _shapes(model)
-    for node in model.graph.node:
-        if node.op_type != "Conv" or node.domain not in ("", "ai.onnx") or node.input[1] not in weights:
-            continue
-        axes = _axes(node, shapes.get(node.input[0], ()), weights[node.input[1]])
-        if any(axis.cut() != axis for axis in axes):
-            yield node, axes
+    lengths, uses = _lengths(model), Counter(name for node in onnx_files.nodes(graph) for name in node.input)
+    for name, nodes in users.items():
+        taps = weights[name][2:]
+        places = {place: _axes(node, lengths.get(node.input[0], ()), taps) for place, node in nodes.items()}
+        kept = {_kept(axes) for axes in places.values()}
+        if uses[name] == len(places) and len(kept) == 1 and kept.isdisjoint([(), tuple((0, n) for n in taps)]):
+            yield name, places
 
 
-def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """The spatial lengths of every tensor whose shape is known beyond batch and channels."""
+def _taps(weights: Mapping[str, tuple[int, ...]], node: Any) -> tuple[int, ...]:
+    return weights.get(node.input[1], ())[2:] if len(node.input) > 1 else ()
+
+
+def _kept(axes: tuple[Axis, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple(axis.kept() for axis in axes)
+
+
+def _lengths(model: Any) -> dict[str, tuple[int, ...]]:
+    """The spatial lengths of every tensor for which they follow from the inputs' declared shapes: onnxruntime refuses
+    other inputs, but not other values than a file says of its inner tensors. Empties large weights and such words."""
+    graph = model.graph
+    del graph.value_info[:]
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    for tensor in graph.initializer:
+        if len(tensor.raw_data) >= onnx_files.SMALL:
+            tensor.ClearField("raw_data")
     try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
-    except Exception:  # what has no shapes has nothing to cut
-        graph = model.graph
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+    except Exception:  # a graph that it cannot follow has nothing to cut
+        return {}
     found = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
         lengths = tuple(each.dim_value for each in value.type.tensor_type.shape.dim[2:])
         if lengths and all(length > 0 for length in lengths):
             found[value.name] = lengths
     return found
 
 
-def _axes(node: Any, lengths: tuple[int, ...], weight: tuple[int, ...]) -> tuple[Axis, ...]:
-    """A convolution's spatial axes; none where its input's lengths do not fit its weights."""
+def _axes(node: Any, lengths: tuple[int, ...], taps: tuple[int, ...]) -> tuple[Axis, ...]:
+    """A convolution's spatial axes; none where they are not known or do not fit each other."""
     given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-    taps, count = weight[2:], len(lengths)
-    if count == 0 or len(taps) != count:
-        return ()
+    count = len(taps)
     strides, dilations = (given.get(name, [1] * count) for name in ("strides", "dilations"))
-    pads = list(given.get("pads", [0] * 2 * count))
+    if (len(lengths), len(strides), len(dilations)) != (count, count, count) or min(*strides, *dilations, *taps) < 1:
+        return ()
+    pads: Sequence[int] | None = given.get("pads", [0] * 2 * count)
     if (mode := given.get("auto_pad", b"NOTSET")) in (b"SAME_UPPER", b"SAME_LOWER"):
         pads = _same(lengths, taps, strides, dilations, upper=mode == b"SAME_UPPER")
+    if pads is None or len(pads) != 2 * count:
+        return ()
     return tuple(map(Axis, lengths, taps, strides, dilations, pads[:count], pads[count:]))
 
 
-def _same(lengths: Any, taps: Any, strides: Any, dilations: Any, *, upper: bool) -> list[int]:
-    """The paddings that ONNX's SAME_UPPER and SAME_LOWER stand for."""
+def _same(
+    lengths: Sequence[int], taps: Sequence[int], strides: Sequence[int], dilations: Sequence[int], *, upper: bool
+) -> list[int] | None:
+    """The paddings that ONNX's SAME_UPPER and SAME_LOWER stand for; None where a stride leaps over the kernel, for
+    onnxruntime then moves the window."""
     befores, afters = [], []
     for length, tap, stride, dilation in zip(lengths, taps, strides, dilations, strict=True):
-        whole = max(0, (-(-length // stride) - 1) * stride + dilation * (tap - 1) + 1 - length)
+        whole = (-(-length // stride) - 1) * stride + dilation * (tap - 1) + 1 - length
+        if whole < 0:
+            return None
         less, more = whole // 2, whole - whole // 2
         befores.append(less if upper else more)
         afters.append(more if upper else less)
     return befores + afters
 
 
-def _cut_weights(graph: Any, tensor: Any, axes: tuple[Axis, ...]) -> str:
-    """Put the useful part of a weight into the graph, once for all that cut it alike; returns its name."""
-    ranges = [axis.useful() if axis.cut() != axis else (0, axis.taps) for axis in axes]
-    new = f"{tensor.name}_taps_" + "_".join(f"{first}_{end}" for first, end in ranges)
-    if all(each.name != new for each in graph.initializer):
-        whole = onnx_files.array_of(tensor)
-        part = whole[(slice(None), slice(None), *(slice(first, end) for first, end in ranges))]
-        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(part), new))
-    return new
-
-
 def _put(node: Any, name: str, value: Any) -> None:
     """Set an attribute, or take it away with None."""
-    kept = [each for each in node.attribute if each.name != name]
+    for place in reversed(range(len(node.attribute))):
+        if node.attribute[place].name == name:
+            del node.attribute[place]
     if value is not None:
-        kept.append(helper.make_attribute(name, value))
-    copies = [onnx.AttributeProto.FromString(each.SerializeToString()) for each in kept]
-    del node.attribute[:]
-    node.attribute.extend(copies)
-
-
-def _drop_unused(graph: Any, replaced: set[str]) -> None:
-    """Leave out the whole weights that nothing uses any more."""
-    used = {name for node in onnx_files.nodes(graph) for name in node.input} | {value.name for value in graph.output}
-    for place in reversed(range(len(graph.initializer))):
-        if graph.initializer[place].name in replaced - used:
-            del graph.initializer[place]
+        node.attribute.append(helper.make_attribute(name, value))
