@@ -167,6 +167,14 @@ def test_what_is_not_sure_is_not_cut(tmp_path: Path, change: Callable[[Any], obj
     assert TrimPadding().inapplicable(Artifact(path), Material(Signature(inputs=(), outputs=())), None) is not None
 
 
+def test_the_file_says_no_more_what_the_weight_was(tmp_path: Path) -> None:
+    """PyTorch's exporter writes the shapes of weights down once more, and whoever infers shapes refuses another."""
+    path = small_maps(tmp_path / "m.onnx", lambda graph: graph.value_info.append(value("w", T.FLOAT, [8, 4, 3, 3])))
+    found = trimmed(path, tmp_path / "cut")
+    assert found is not None
+    onnx.shape_inference.infer_shapes(onnx.load(found), check_type=True, strict_mode=True, data_prop=True)
+
+
 def test_weights_of_constant_nodes_are_cut_too(tmp_path: Path) -> None:
     def constant(graph: Any) -> None:
         (tensor,) = graph.initializer

@@ -6,7 +6,7 @@ quantizing such a net gains less than it could. Exact but for the order of sums.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -74,7 +74,9 @@ class TrimPadding(Simplifier):
         model = onnx_files.load(path)
         onnx_files.lift_constants(model)
         weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        for name, places in _cuttable(path):
+        cuttable = dict(_cuttable(path))
+        _keep(model.graph.value_info, lambda value: value.name not in cuttable)  # some files tell weights' shapes again
+        for name, places in cuttable.items():
             for place, axes in places.items():
                 cut = [axis.cut() for axis in axes]
                 _put(model.graph.node[place], "kernel_shape", [axis.taps for axis in cut])
@@ -172,8 +174,13 @@ def _same(
 
 def _put(node: Any, name: str, value: Any) -> None:
     """Set an attribute, or take it away with None."""
-    for place in reversed(range(len(node.attribute))):
-        if node.attribute[place].name == name:
-            del node.attribute[place]
+    _keep(node.attribute, lambda attribute: attribute.name != name)
     if value is not None:
         node.attribute.append(helper.make_attribute(name, value))
+
+
+def _keep(repeated: Any, wanted: Callable[[Any], bool]) -> None:
+    """Take out of a message's repeated field what is not wanted."""
+    for place in reversed(range(len(repeated))):
+        if not wanted(repeated[place]):
+            del repeated[place]
