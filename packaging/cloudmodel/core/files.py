@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import IO
 
 CHUNK = 1 << 20
+PRIVATE = ".cloudmodel"
+"""The folder in a project that is cloudmodel's own: bundles, caches, local stacks. The user writes nothing there."""
 
 
 @contextlib.contextmanager
@@ -68,10 +70,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-PRIVATE = ".cloudmodel"
-"""The folder in a project that is cloudmodel's own: bundles, caches, local stacks. The user writes nothing there."""
 
 
 def private_folder(path: Path) -> Path:

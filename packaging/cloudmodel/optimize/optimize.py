@@ -23,7 +23,7 @@ from cloudmodel.optimize.gate import Demand
 from cloudmodel.optimize.recipe import Recipe
 from cloudmodel.optimize.search import Search
 from cloudmodel.optimize.technique import SEED, Artifact, Material
-from cloudmodel.optimize.techniques import TRAINS, find
+from cloudmodel.optimize.techniques import TRAINS
 from cloudmodel.optimize.trials import Found, Objective, Wish
 from cloudmodel.optimize.workshop import ANSWERS, TRAINING, Workshop, inapplicable
 
@@ -95,7 +95,7 @@ def optimize(request: Request, report: Report = silent) -> Outcome:
     recipes = request.recipes
     training: tuple[Recipe, ...] = ()
     if recipes is None:
-        trims = "graph" in request.techniques and find(space.TRIM).inapplicable(original, material, None) is None
+        trims = "graph" in request.techniques and inapplicable(space.TRIM, original, material) is None
         recipes = space.after_training(onnx_files.census(model), request.techniques, int8, trims=trims)
         training = space.training(request.techniques, int8) if divided.train is not None else ()
     if not recipes and not training:

@@ -10,7 +10,7 @@ from cloudmodel.formats.onnx_files import Census
 from cloudmodel.optimize import techniques
 from cloudmodel.optimize.recipe import Recipe, step
 
-TRIM = "trim-padding"
+TRIM = Recipe(steps=(step("trim-padding"),))
 """Exact, and of use to 8-bit convolutions above all: no choice to make, so that no recipe is tried without it."""
 
 
@@ -19,12 +19,12 @@ def after_training(
 ) -> tuple[Recipe, ...]:
     """Recipes that need no training: graph rewrites and quantization, the most promising first. `trims`: the graph has
     weights that only meet padding; they are cut before it is quantized, and alone."""
-    first = (step(TRIM),) if trims else ()
+    first = TRIM.steps if trims else ()
     chosen = []
     if "quantize" in families:
         chosen += [Recipe(steps=(*first, *each.steps)) for each in _quantized(census, int8)]
     if trims:
-        chosen.append(Recipe(steps=first))
+        chosen.append(TRIM)
     if "graph" in families:
         chosen += _rewritten(census)
     return tuple(chosen)
